@@ -1,0 +1,54 @@
+# Two commands: `make run` (set up, run the main job) and `make test` (set up, pass the tests).
+VENV ?= .venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+DAPPOPS := $(VENV)/bin/dappops
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint bench docs lock clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: requirements.lock requirements-torch.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: $$($(PYTHON) --version)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt-get install python3-venv"; exit 2; }
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
+	$(PIP) install --quiet -r requirements-torch.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(VENV)/.ready ## create the virtual environment from the lock file
+
+run: setup ## describe, check and place the flagship application on a real cloud catalogue
+	$(DAPPOPS) run
+
+test: setup ## the tests, quick effort (under 10 minutes on 2 cores)
+	$(PY) -m pytest -q
+
+test-all: setup ## the same tests at full effort
+	DAPPOPS_EFFORT=full $(PY) -m pytest -q
+
+lint: setup ## ruff, mypy --strict, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup ## benchmarks: figures and ratios against peers, into benchmarks/results
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) $$script || exit 1; done
+
+docs: setup ## regenerate the generated parts of the documentation
+	$(DAPPOPS) docs
+
+# torch and what only its GPU builds need are left out: its wheels differ between sources
+lock: setup ## resolve the dependencies anew
+	$(PIP) install --quiet uv
+	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 \
+	  --no-annotate --no-header --quiet -o requirements.full
+	awk '/^[a-z0-9]/ {keep = !($$0 ~ /^(torch|triton|nvidia-[a-z0-9-]+-?cu1|nvidia-(cublas|cuda|cufft|cufile|curand|cusolver|cusparse|nvjitlink|nvshmem|nvtx)[a-z0-9-]*|cuda-)/)} keep' requirements.full > requirements.lock
+	rm requirements.full
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,0 +1,111 @@
+"""The command line: parse, call one public function, print, exit by family.
+
+Commands live in `engine.commands` and are imported when they are called, so that `dappops --help` stays quick.
+Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available here, 6 integrity.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from reasoners.errors import DappopsError, did_you_mean
+
+# name -> (module:function, one-line help): the help is here so that listing commands imports none of them
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("graph:init", "Make a knowledge base: a key, the log, the shipped policy."),
+    "run": ("main_job:run", "The main job: describe, check and place the flagship application, and explain it."),
+    "check": ("describe:check", "Check DAppOps-ML or RDF files; writes nothing."),
+    "commit": ("graph:commit", "Commit DAppOps-ML, RDF or rule files to a graph."),
+    "import": ("catalogue:import_", "Import offers and RDF: ec2, azure, cloud, or files."),
+    "query": ("graph:query", "Answer a SPARQL query (text, file or -)."),
+    "update": ("graph:update", "Evaluate a SPARQL Update to its delta and commit it."),
+    "show": ("graph:show", "What is stated and derived about a node."),
+    "plan": ("planning:plan", "Place an application's units on offers and commit the decision."),
+    "why": ("planning:why", "Explain a decision: chosen, rejected, nearest misses."),
+    "why-not": ("planning:why_not", "Explain why an offer was not chosen for a unit."),
+    "rules": ("graph:rules", "The rules in force, and what they did."),
+    "findings": ("graph:findings", "What coherence shapes found and is still so."),
+    "validate": ("describe:validate", "Validate data files against shapes, or the whole knowledge base."),
+    "log": ("history:log", "Transactions, newest first."),
+    "diff": ("history:diff", "What changed between two transactions."),
+    "revert": ("history:revert", "Commit the reverse of a transaction."),
+    "redact": ("history:redact", "Remove statements and erase their text from the log."),
+    "export": ("graph:export", "Write a graph, or the union, as RDF."),
+    "prove": ("history:prove", "A proof that statements are (not) in a graph."),
+    "verify": ("history:verify", "Recompute every signature, hash and root; or check a proof file."),
+    "keys": ("graph:keys", "List, make or import keys."),
+    "doctor": ("doctor:doctor", "What this machine has and how the knowledge base is."),
+    "docs": ("doctor:docs", "Regenerate the generated parts of the documentation."),
+    "completion": ("doctor:completion", "Print a shell completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"engine.commands.{module}"), function)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--home", metavar="DIR", envvar="DAPPOPS_HOME", help="Folder of the knowledge base.  [default: .dappops]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--author", metavar="ADDRESS", envvar="DAPPOPS_AUTHOR", help="Key that signs what is committed.  [default: the node's]")
+@click.option("--safe", is_flag=True, help="Open without local rules and shapes.")
+@click.option("--no-color", is_flag=True, envvar="NO_COLOR", help="Plain text.")
+@click.version_option(package_name="dappops")
+@click.pass_context
+def cli(ctx: click.Context, **options: Any) -> None:
+    """The life of quality-critical decentralised applications in one signed, explained RDF graph.
+
+    Start with `dappops run`, then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
+    """
+    ctx.obj = options
+
+
+def main() -> None:
+    """Entry point of the `dappops` command."""
+    try:
+        cli(standalone_mode=False, auto_envvar_prefix=None)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2 if isinstance(error, click.UsageError) else error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except DappopsError as error:
+        from engine.commands.output import show_error
+
+        show_error(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The import command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.commands.output import Context, command, line, progress, table
+from engine.errors import InputError, did_you_mean
+from engine.kb import KnowledgeBase
+
+SOURCES = ("ec2", "azure", "cloud")
+
+
+@command("import")
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--graph", help="Graph: short name or IRI.  [default: cloud for offers, main for files]")
+@click.option("--region", "regions", multiple=True, help="Only these regions (as the provider names them).")
+@click.option("--all-or-nothing", is_flag=True, help="One commit takes everything, or nothing is written.")
+@click.option("--prune", is_flag=True, help="Remove offers the source no longer has.")
+@click.option("-f", "--format", "format_", help="Format of the files, when their endings do not tell.")
+def import_(
+    context: Context, sources: tuple[str, ...], graph: str | None, regions: tuple[str, ...], all_or_nothing: bool, prune: bool, format_: str | None
+) -> None:
+    """Import SOURCES: `ec2`, `azure`, `cloud` (both), or RDF files (Turtle, N-Triples, N-Quads, TriG, JSON-LD, RDF/XML, .gz).
+
+    Runs in short commits, so that others can write meanwhile; a second run commits nothing. Bad records are reported by
+    name and left out (exit code 1).
+    """
+    named = [s for s in sources if s in SOURCES]
+    files = [Path(s) for s in sources if s not in SOURCES]
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"no such file or source {str(path)!r}{did_you_mean(str(path), SOURCES)}", remedy=f"sources: {', '.join(SOURCES)}, or RDF files")
+    reports: list[dict[str, Any]] = []
+    with context.open() as kb:
+        for source in named:
+            reports.append(
+                run_with_progress(
+                    kb, f"import {source}", context.json, "import_cloud", source=source, graph=graph, regions=list(regions) or None,
+                    all_or_nothing=all_or_nothing, prune=prune, author=kb.author,
+                )
+            )  # fmt: skip
+        if files:
+            reports.append(
+                run_with_progress(
+                    kb, f"import {len(files)} files", context.json, "import_files", paths=[str(p.absolute()) for p in files], graph=graph,
+                    format=format_, all_or_nothing=all_or_nothing, author=kb.author,
+                )
+            )  # fmt: skip
+
+    def text() -> None:
+        for report in reports:
+            show_report(report)
+
+    context.emit(reports if len(reports) > 1 else reports[0], text)
+    if any(r["refused"] for r in reports):
+        raise click.exceptions.Exit(1)
+
+
+def run_with_progress(kb: KnowledgeBase, title: str, quiet: bool, name: str, **params: Any) -> dict[str, Any]:
+    """Call a long service method with a progress bar."""
+    with progress(title, quiet=quiet) as bar:
+        result: dict[str, Any] = kb.call(name, lambda frame: bar(frame["done"], frame["total"], frame["note"]), **params)
+    return result
+
+
+def show_report(report: dict[str, Any]) -> None:
+    """What an import did, for people."""
+    line(
+        f"{report['accepted']:,} of {report['records']:,} records in {report['graph'].rsplit('/', 1)[-1]}: "
+        f"{report['added']:,} triples added, {report['removed']:,} removed in {report['chunks']} commits, "
+        f"{report['seconds']:.1f} s ({report['triplesPerSecond']:,} triples/s)"
+    )
+    for reason, count in report["skipped"].items():
+        line(f"  left out: {count:,} {reason}")
+    if report["refused"]:
+        table("refused", ["record", "why", "shape"], [(r["record"], r["message"], r["shape"].rsplit("#", 1)[-1]) for r in report["refused"][:20]])
+        if len(report["refused"]) > 20:
+            line(f"  … and {len(report['refused']) - 20} more (--json shows all)")

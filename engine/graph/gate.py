@@ -1,0 +1,179 @@
+"""The gate: shapes and rules of the policy graphs, compiled once and kept until the policy changes.
+
+*Integrity* shapes read a committed graph together with the policy, at nodes of that graph, and block. *Coherence*
+shapes read the public closure and never block: what they find becomes a `dapp:Finding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import pyoxigraph as ox
+
+from engine.errors import InputError
+from engine.graph.hashing import keccak256
+from reasoners.derive import Deriver, Rule, check_rule, parse_rules
+from reasoners.graph import Term, View
+from reasoners.validate import Affected, Result, RootShape, Shapes, Validator
+from reasoners.vocab import DAPP, DAPPI, RDF, SH
+
+
+class Refused(InputError):
+    """A changeset that integrity shapes refuse. `results` says node, path, shape and remedy for each violation."""
+
+    exit_code = 1
+
+    def __init__(self, graph: str, results: Sequence[Result]) -> None:
+        self.graph, self.results = graph, list(results)
+        first = self.results[0]
+        super().__init__(
+            f"{len(self.results)} violation{'s' if len(self.results) > 1 else ''}, first: {first.message}",
+            place=str(first.focus),
+            rule=str(first.shape),
+            remedy="nothing was written; correct what the report names and commit again",
+        )
+
+    def data(self) -> dict[str, Any]:
+        """Plain data, for clients in other processes."""
+        return {"graph": self.graph, "results": [result_json(r) for r in self.results]}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Refused:
+        """The refusal that `data` describes."""
+        return cls(data["graph"], [result_from_json(r) for r in data["results"]])
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """A validation result as plain data; terms as N-Triples text."""
+
+    def text(term: Term | None) -> str | None:
+        return None if term is None else str(term)
+
+    return {
+        "focus": str(result.focus), "path": result.path, "value": text(result.value), "message": result.message,
+        "severity": result.severity.value, "component": result.component.value, "shape": str(result.shape),
+        "root": str(result.root), "origin": str(result.origin), "constraint": text(result.constraint),
+    }  # fmt: skip
+
+
+def result_from_json(data: dict[str, Any]) -> Result:
+    """The result that `result_json` wrote (its path as text only)."""
+    from engine.graph.service import decode_term
+
+    def term(key: str) -> Term | None:
+        return None if data[key] is None else decode_term(data[key])
+
+    return Result(
+        focus=decode_term(data["focus"]), path=data["path"], value=term("value"), component=ox.NamedNode(data["component"]),
+        shape=decode_term(data["shape"]), root=decode_term(data["root"]), severity=ox.NamedNode(data["severity"]),
+        messages=(ox.Literal(data["message"], language="en"),), constraint=term("constraint"),
+        origin=decode_term(data["origin"]), route=None,
+    )  # fmt: skip
+
+
+def is_coherence(root: RootShape) -> bool:
+    """Whether a shape only reports (coherence) instead of blocking."""
+    return root.enforcement == DAPPI.Coherence
+
+
+class Gate:
+    """Compiled policy. Building it parses shapes and rules; using it does not touch the policy again."""
+
+    def __init__(self, policy: View | None, *, trusted: View | None = None) -> None:
+        """Compile what `policy` holds; rules that `trusted` (the shipped policy) holds may use variable predicates."""
+        self._shape_triples = list(policy.triples()) if policy is not None else []
+        self.rules: list[Rule] = [] if policy is None else parse_rules(policy, trusted=trusted if trusted is not None else ())
+        self.deriver = Deriver([r for r in self.rules if r.purpose == "derive"])
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """All shapes of the policy."""
+        return Shapes.parse(self._shape_triples)
+
+    @cached_property
+    def integrity(self) -> Validator:
+        """Validator of the shapes that block."""
+        return Validator(self.shapes.select(lambda root: not is_coherence(root)))
+
+    @cached_property
+    def coherence(self) -> Validator:
+        """Validator of the shapes that report."""
+        return Validator(self.shapes.select(is_coherence))
+
+    def check_rules(self, rules: Iterable[Rule]) -> None:
+        """The safety rules for rules that a local policy brings; InputError on the first that breaks one."""
+        for rule in rules:
+            check_rule(rule)
+
+
+def finding_triples(result: Result, *, base: str, at: str) -> list[ox.Triple]:
+    """A coherence result as a `dapp:Finding`, named by what it is about so that the same finding is the same node."""
+    key = "|".join(
+        str(x)
+        for x in (result.root, result.shape, result.component, result.origin, result.focus, result.path, result.value)
+    )
+    node = ox.NamedNode(f"{base}/{keccak256(key.encode()).hex()[:32]}")
+    triples = [
+        ox.Triple(node, RDF.type, DAPP.Finding),
+        ox.Triple(node, DAPP.about, result.origin),
+        ox.Triple(node, DAPP.ofShape, result.root),
+        ox.Triple(node, DAPP.message, ox.Literal(result.message, language="en")),
+        ox.Triple(node, SH.resultSeverity, result.severity),
+        ox.Triple(
+            node, DAPP.detectedAt, ox.Literal(at, datatype=ox.NamedNode("http://www.w3.org/2001/XMLSchema#dateTime"))
+        ),
+    ]
+    if result.path:
+        triples.append(ox.Triple(node, DAPP.onPathText, ox.Literal(result.path)))
+    if result.value is not None:
+        triples.append(ox.Triple(node, SH.value, result.value))
+    return triples
+
+
+def in_graph(view: View, graph: ox.NamedNode) -> Callable[[Term], bool]:
+    """Whether a node occurs in a graph as subject or object: the focus nodes an integrity shape may judge."""
+    store, memo = view.store, dict[Term, bool]()
+
+    def occurs(node: Term) -> bool:
+        known = memo.get(node)
+        if known is None:
+            known = (
+                not isinstance(node, ox.Literal)
+                and next(iter(store.quads_for_pattern(node, None, None, graph)), None) is not None
+            ) or next(iter(store.quads_for_pattern(None, None, node, graph)), None) is not None
+            memo[node] = known
+        return known
+
+    return occurs
+
+
+def check_covering(
+    validator: Validator, view: View, affected: Affected[int]
+) -> tuple[list[Result], dict[Term, set[Term] | None]]:
+    """Check every constraint of every affected root shape at its affected targets.
+
+    Returns the results, and per root shape the targets judged again (None: all of them): what earlier findings they replace.
+    """
+    covered: dict[Term, set[Term] | None] = {}
+    for number in affected.everywhere:
+        covered[validator.units[number].root.node] = None
+    for number, nodes in affected.nodes.items():
+        unit = validator.units[number]
+        root = unit.root.node
+        if unit.beyond:
+            covered[root] = None
+        elif covered.get(root, nodes) is not None:
+            held = covered.setdefault(root, set())
+            assert held is not None
+            held |= nodes
+    wide: Affected[int] = Affected()
+    for unit in validator.units:
+        if unit.root.node in covered:
+            nodes_of_root = covered[unit.root.node]
+            if nodes_of_root is None:
+                wide.everywhere.add(unit.number)
+            else:
+                wide.nodes[unit.number] = nodes_of_root
+    return validator.check(view, wide), covered

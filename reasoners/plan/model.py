@@ -1,0 +1,130 @@
+"""What goes into a plan and what comes out; no computation here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, Protocol
+
+import pyoxigraph as ox
+
+from reasoners.decision import Decided, Verdict
+
+PlanStatus = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+VIEWS = (
+    "plan-calls", "plan-links", "plan-objectives", "plan-offers", "plan-prices", "plan-regions", "plan-requirements",
+    "plan-types", "plan-units", "plan-values",
+)  # fmt: skip
+
+
+class PlanRule(Protocol):
+    """A rule of purpose `plan`: a CONSTRUCT whose heads are dapp:excludedFor (hard) or dapp:discouragedFor (soft)."""
+
+    @property
+    def iri(self) -> ox.NamedNode: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def weight(self) -> Decimal | float: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to plan.
+
+    `weights` (metric IRI -> weight) replace the application's objectives. `currency` overrides the application's own
+    (default USD; no exchange rate is assumed). `time_limit` in seconds, `gap` relative. `same_region_ms` is the one-way
+    latency inside a region that states none. More than `max_offers` offers are refused before any work is done.
+    """
+
+    weights: Mapping[ox.NamedNode, float] | None = None
+    time_limit: float = 60.0
+    gap: float = 1e-6
+    seed: int = 0
+    misses: int = 3
+    max_offers: int = 1_000_000
+    currency: str | None = None
+    same_region_ms: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReport:
+    """One deadline in the plan: slowest path of units and its time in ms; `late` is by how much it exceeds the bound."""
+
+    deadline: ox.NamedNode
+    hard: bool
+    bound: float
+    time: float | None
+    path: tuple[ox.NamedNode, ...]
+    late: float
+    penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A bound on a sum over all units (price, power or carbon of the application) and what the plan reaches."""
+
+    constraint: ox.NamedNode
+    metric: ox.NamedNode
+    bound: float
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A requirement that nothing in this plan checked, and why."""
+
+    requirement: ox.NamedNode
+    subject: ox.NamedNode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """(unit, offer) pairs in all, after the rules, and after the lossless reductions; columns, rows, non-zeros solved."""
+
+    pairs: int = 0
+    eligible: int = 0
+    reduced: int = 0
+    columns: int = 0
+    rows: int = 0
+    nonzeros: int = 0
+
+
+@dataclass(frozen=True)
+class Plan(Decided):
+    """One offer per unit, or the reasons why there is none.
+
+    `optimal`: proven within the asked gap; `feasible`: the time limit came first, `gap` says how far off it can be;
+    `infeasible`: proven that nothing fits, `conflicts` say why; `unknown`: the time limit came before either.
+    `table` writes the whole candidate table as canonical JSON lines, for the content-addressed blob beside the graph.
+    """
+
+    status: PlanStatus = "unknown"
+    bound: float | None = None
+    deadlines: tuple[DeadlineReport, ...] = ()
+    totals: tuple[Total, ...] = ()
+    unchecked: tuple[Unchecked, ...] = ()
+    notes: tuple[str, ...] = ()
+    sizes: Sizes = Sizes()
+    table: Callable[[], bytes] = field(default=lambda: b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class WhyNot:
+    """Why an offer was not chosen for a unit.
+
+    Either `verdicts` that are not satisfied, or `forced`: the best plan with that offer on that unit, and `difference`,
+    by how much its objective is worse than the chosen one's (None when no plan can hold it: `forced.conflicts`).
+    """
+
+    unit: ox.NamedNode
+    offer: ox.NamedNode
+    verdicts: tuple[Verdict, ...]
+    chosen: ox.NamedNode | None
+    forced: Plan | None
+    difference: float | None

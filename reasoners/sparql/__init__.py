@@ -1,0 +1,1 @@
+"""Shared floor for reasoners that read through SPARQL: property paths, footprints, and the index over them."""

@@ -1,0 +1,102 @@
+"""SPARQL text to rdflib algebra, and rdflib terms and paths to ours. The one home of rdflib's parser.
+
+rdflib is imported inside the functions: it takes a good part of a second, and only policy loading needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any as Anything
+
+import pyoxigraph as ox
+
+from reasoners.errors import InputError
+from reasoners.graph import Term
+from reasoners.sparql.paths import (
+    ANY,
+    Inverse,
+    Negated,
+    Optional,
+    Path,
+    Plus,
+    Pred,
+    Star,
+    alternative,
+    sequence,
+)
+
+Node = Anything  # an rdflib CompValue: an attribute dictionary with `.name`
+
+
+def parse(text: str) -> Node:
+    """The algebra of a query; InputError with the parser's place when the text is no SPARQL 1.1."""
+    from pyparsing import ParseException  # type: ignore[import-not-found,unused-ignore]
+    from rdflib.plugins.sparql.algebra import translateQuery
+    from rdflib.plugins.sparql.parser import parseQuery
+    from rdflib.plugins.sparql.sparql import SPARQLError
+
+    try:
+        return translateQuery(parseQuery(text)).algebra
+    except ParseException as error:
+        raise InputError(
+            f"not valid SPARQL: {error.msg} at line {error.lineno}, column {error.column}",
+            place=error.line.strip(),
+            rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
+            remedy="correct the query text",
+        ) from error
+    except (SPARQLError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"not valid SPARQL: {error}",
+            rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
+            remedy="correct the query text; declare every prefix",
+        ) from error
+    except Exception as error:
+        # translateQuery raises bare Exception for undeclared prefixes and scope errors.
+        if type(error) is not Exception:
+            raise
+        raise InputError(
+            f"not valid SPARQL: {error}",
+            rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
+            remedy="correct the query text; declare every prefix",
+        ) from error
+
+
+def term(node: Anything) -> Term | None:
+    """The pyoxigraph term of an rdflib constant; None for variables and blank nodes (both are unknowns)."""
+    from rdflib import Literal, URIRef
+
+    if isinstance(node, URIRef):
+        return ox.NamedNode(str(node))
+    if isinstance(node, Literal):
+        if node.language:
+            return ox.Literal(str(node), language=node.language)
+        return ox.Literal(str(node), datatype=ox.NamedNode(str(node.datatype)) if node.datatype else None)
+    return None
+
+
+def path(node: Anything) -> Path:
+    """The path of an rdflib predicate, path or predicate variable."""
+    from rdflib import URIRef
+    from rdflib.paths import AlternativePath, InvPath, MulPath, NegatedPath, SequencePath
+    from rdflib.term import Variable
+
+    match node:
+        case Variable():
+            return ANY
+        case URIRef():
+            return Pred(ox.NamedNode(str(node)))
+        case InvPath():
+            return Inverse(path(node.arg))
+        case SequencePath():
+            return sequence(*(path(p) for p in node.args))
+        case AlternativePath():
+            return alternative(*(path(p) for p in node.args))
+        case MulPath():
+            wraps: dict[str, type[Star] | type[Plus] | type[Optional]] = {"*": Star, "+": Plus, "?": Optional}
+            return wraps[str(node.mod)](path(node.path))
+        case NegatedPath():
+            ahead = [ox.NamedNode(str(p)) for p in node.args if isinstance(p, URIRef)]
+            behind = [ox.NamedNode(str(p.arg)) for p in node.args if isinstance(p, InvPath)]
+            # `!(^p)` alone walks only backwards: https://www.w3.org/TR/sparql11-query/#eval_negatedPropertySet
+            return Negated(frozenset(ahead) if ahead or not behind else None, frozenset(behind) if behind else None)
+        case _:
+            raise InputError(f"unknown path {node!r}", remedy="use SPARQL 1.1 property paths")
