@@ -63,7 +63,7 @@ def state_at(kernel: Kernel, tx: int, *, derive: bool = True) -> StoreView:
     Derivation uses the policy as of that transaction. Redacted text is absent from past states.
     """
     tx = check_tx(kernel, tx)
-    past = StoreView(None, kernel._home_of)
+    past = StoreView(None, kernel.home_of)
     store = kernel.store.store
     back = diff(kernel, kernel.log.head_tx(), tx)
     gone, come = set(back.removed), list(back.added)

@@ -6,6 +6,7 @@ through `engine.graph.owner`.
 
 from __future__ import annotations
 
+import gc
 import secrets
 import shutil
 import sqlite3
@@ -60,8 +61,8 @@ class Kernel:
                 remedy=f"open it with a version for format {FORMAT}",
             )
         self.base = self.log.get("base") or base
-        self._home_of = home_of(lambda: self.log.graphs, self.in_force)
-        self.store = StoreView(home / "store" if home else None, self._home_of)
+        self.home_of = home_of(lambda: self.log.graphs, self.in_force)
+        self.store = StoreView(home / "store" if home else None, self.home_of)
         self._trees: dict[str, MerkleTree] = {}
         self._tree_db: sqlite3.Connection | None = None
         self._gate: Gate | None = None
@@ -138,7 +139,7 @@ class Kernel:
         if folder is not None:
             self.store.close()
             shutil.rmtree(folder, ignore_errors=True)
-        self.store = StoreView(folder, self._home_of)
+        self.store = StoreView(folder, self.home_of)
         for tx in self.log.transactions():
             self.store.apply(self.log.delta_of(tx.id), 0)
         self._gate = None
@@ -198,7 +199,10 @@ class Kernel:
         """Save the views and let go of files and locks."""
         with self.lock.held():
             self.save()
+            self._gate = None
+            self._trees.clear()
             self.store.close()
+            gc.collect()  # RocksDB lets go of its files when the last reference to the store, views included, is gone
             if self._tree_db is not None:
                 self._tree_db.close()
             self.log.close()
@@ -312,7 +316,7 @@ class Kernel:
                     for q in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)
                     if not isinstance(q.graph_name, ox.DefaultGraph) and not names.is_internal(q.graph_name.value)  # type: ignore[union-attr]
                 }
-                if not isinstance(self._home_of(quad.triple, holders), ox.DefaultGraph):
+                if not isinstance(self.home_of(quad.triple, holders), ox.DefaultGraph):
                     only_derived.add(quad.triple)
         memory.bulk_extend(
             q for q in store.quads_for_pattern(None, None, None, ox.DefaultGraph()) if q.triple not in only_derived

@@ -352,3 +352,12 @@ def update(kernel: Kernel, params: Json, caller: Caller) -> Json:
         return kernel.commit(changes, author=author, sign=_signer(caller, author), message=params.get("message", "")).as_json()
 
 
+
+
+@method
+def audit(kernel: Kernel, params: Json, caller: Caller) -> Json:
+    """Compare every view with the log; IntegrityError on a difference."""
+    from engine.graph.audit import check_views
+
+    with kernel.lock.held():
+        return dict(check_views(kernel))

@@ -31,7 +31,8 @@ _TOKEN = re.compile(
     rf"""
     (?P<space>(?:[ \t\r\n]+|\#[^\r\n]*)+)
   | (?P<iri><[^<>"{{}}|^`\x00-\x20]*>)
-  | (?P<pname>(?:[{_BASE_CHARS}](?:[{_C}.]*[{_C}])?)?:(?:(?:[{_U}:0-9]|{_PLX})(?:(?:[{_C}.:]|{_PLX})*(?:[{_C}:]|{_PLX}))?)?)
+  | (?P<pname>(?:[{_BASE_CHARS}](?:[{_C}.]*[{_C}])?)?:
+              (?:(?:[{_U}:0-9]|{_PLX})(?:(?:[{_C}.:]|{_PLX})*(?:[{_C}:]|{_PLX}))?)?)
   | (?P<blank>_:[{_U}0-9](?:[{_C}.]*[{_C}])?)
   | (?P<variable>[?$][{_U}0-9][{_U}0-9\u00b7\u0300-\u036f\u203f-\u2040]*)
   | (?P<language>@[A-Za-z]+(?:-[A-Za-z0-9]+)*)
@@ -218,9 +219,14 @@ def refuse_service(text: str, token: Token) -> InputError:
     )
 
 
-def syntax_error(text: str, error: Exception, *, first_line: int = 0, prologue: Prologue | None = None) -> InputError:
-    """An InputError with place and remedy from pyoxigraph's SyntaxError (`first_line`: lines put before the text)."""
-    problem = _diagnose(text, prologue or Prologue())
+def syntax_error(
+    text: str, error: Exception, *, first_line: int = 0, start: int = 0, prologue: Prologue | None = None
+) -> InputError:
+    """An InputError with place and remedy from pyoxigraph's SyntaxError .
+
+    `first_line`: lines that were put before the text; `start`: where the part begins that `prologue` stands before.
+    """
+    problem = _diagnose(text, prologue or Prologue(), start)
     if problem is not None:
         return problem
     message = str(error)
@@ -244,10 +250,10 @@ def syntax_error(text: str, error: Exception, *, first_line: int = 0, prologue: 
     )
 
 
-def _diagnose(text: str, start: Prologue) -> InputError | None:
+def _diagnose(text: str, given: Prologue, start: int) -> InputError | None:
     """The two mistakes that pyoxigraph reports at a misleading place: an undeclared prefix, a relative IRI."""
-    stream = list(tokens(text))
-    prologue = start.copy()
+    stream = [t for t in tokens(text) if t.start >= start]
+    prologue = given.copy()
     at = 0
     while at < len(stream):
         after = prologue.declare(stream, at)

@@ -91,7 +91,9 @@ class Case:
 def cases(folder: Path) -> Iterator[Case]:
     """The tests in a suite's manifest, in its order."""
     path = folder / "manifest.ttl"
-    manifest = memory_view(q.triple for q in ox.parse(path=str(path), format=ox.RdfFormat.TURTLE, base_iri=path.as_uri()))
+    manifest = memory_view(
+        q.triple for q in ox.parse(path=str(path), format=ox.RdfFormat.TURTLE, base_iri=path.as_uri())
+    )
     for head in manifest.objects(ox.NamedNode(path.as_uri()), MF.entries):
         cell = head
         while cell != RDF.nil:

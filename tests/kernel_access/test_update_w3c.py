@@ -26,9 +26,7 @@ def summary(found: dict[str, dict[str, str]]) -> dict[str, object]:
     return {
         "passed": {suite: sum(not problem for problem in tests.values()) for suite, tests in found.items()},
         "total": {suite: len(tests) for suite, tests in found.items()},
-        "known_failures": {
-            name: problem for tests in found.values() for name, problem in tests.items() if problem
-        },
+        "known_failures": {name: problem for tests in found.values() for name, problem in tests.items() if problem},
     }
 
 
@@ -50,4 +48,4 @@ def test_update_suite_keeps_its_number_when_run(suite: str, found: dict[str, dic
 if __name__ == "__main__":
     report = summary(outcomes(Path(sys.argv[1])))
     RESULTS.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    print(report)
+    print(json.dumps(report, indent=1))

@@ -55,7 +55,18 @@ SPARQL = [
     "SELECT $this { $this :p ?x { SELECT $this ?y { $this :q ?y . ?w :r ?y } ORDER BY ?y LIMIT 2 } }",
 ]
 PLAIN = 15  # the first SPARQL bodies are all linked to $this
-LITERALS = ["1", "2", "1.5", '"a"', '"n2"', '"a"@en', '"b"@en-gb', '"a"@de', '"x"^^xsd:integer', '"2020-01-01"^^xsd:date']
+LITERALS = [
+    "1",
+    "2",
+    "1.5",
+    '"a"',
+    '"n2"',
+    '"a"@en',
+    '"b"@en-gb',
+    '"a"@de',
+    '"x"^^xsd:integer',
+    '"2020-01-01"^^xsd:date',
+]
 
 
 class ShapesWriter:
@@ -114,7 +125,22 @@ class ShapesWriter:
 
     def _value_constraint(self, depth: int) -> str:
         r = self.rng
-        kinds = ["class", "class", "datatype", "in", "pattern", "nodeKind", "node", "not", "or", "and", "xone", "range", "length", "languageIn"]
+        kinds = [
+            "class",
+            "class",
+            "datatype",
+            "in",
+            "pattern",
+            "nodeKind",
+            "node",
+            "not",
+            "or",
+            "and",
+            "xone",
+            "range",
+            "length",
+            "languageIn",
+        ]
         if not self.oracle:
             kinds += ["oneOf", "near"]
         k = r.choice(kinds)
@@ -130,12 +156,17 @@ class ShapesWriter:
             case "nodeKind":
                 return f"sh:nodeKind sh:{r.choice(['IRI', 'Literal', 'BlankNode', 'IRIOrLiteral', 'BlankNodeOrIRI', 'BlankNodeOrLiteral'])}"
             case "range":
-                bound = r.choice(["1", "1.5", "2"]) if self.oracle else r.choice(["1", "1.5", "2", '"b"', '"2020-01-01"^^xsd:date'])
+                bound = (
+                    r.choice(["1", "1.5", "2"])
+                    if self.oracle
+                    else r.choice(["1", "1.5", "2", '"b"', '"2020-01-01"^^xsd:date'])
+                )
                 return f"sh:{r.choice(['minInclusive', 'maxInclusive', 'minExclusive', 'maxExclusive'])} {bound}"
             case "length":
                 return f"sh:{r.choice(['minLength', 'maxLength'])} {r.choice([1, 2, 21])}"
             case "languageIn":
-                return f"sh:languageIn ( {' '.join(r.sample(['"en"', '"de"', '"fr"', '"en-gb"'], 2))} )"
+                ranges = " ".join(f'"{tag}"' for tag in r.sample(["en", "de", "fr", "en-gb"], 2))
+                return f"sh:languageIn ( {ranges} )"
             case "node" | "not":
                 return f"sh:{k} {self._shape(depth + 1)}"
             case "oneOf":
@@ -174,7 +205,9 @@ class ShapesWriter:
                 case "qualified":
                     disjoint = " ; sh:qualifiedValueShapesDisjoint true" if r.random() < 0.4 else ""
                     side = r.choice(["qualifiedMinCount", "qualifiedMaxCount"])
-                    parts.append(f"sh:qualifiedValueShape {self._shape(depth + 1)} ; sh:{side} {r.choice([1, 2])}{disjoint}")
+                    parts.append(
+                        f"sh:qualifiedValueShape {self._shape(depth + 1)} ; sh:{side} {r.choice([1, 2])}{disjoint}"
+                    )
                 case "property":
                     parts.append(f"sh:property {self._property(depth + 1)}")
                 case "sparql":
@@ -218,7 +251,9 @@ def parse(turtle: str) -> list[ox.Triple]:
     return [q.triple for q in ox.parse(turtle, format=ox.RdfFormat.TURTLE)]
 
 
-_LITERAL_TERMS = [t.object for t in parse(HEAD + f":x :values {' , '.join(LITERALS)} .") if t.predicate == ox.NamedNode(X + "values")]
+_LITERAL_TERMS = [
+    t.object for t in parse(HEAD + f":x :values {' , '.join(LITERALS)} .") if t.predicate == ox.NamedNode(X + "values")
+]
 
 
 def term(rng: random.Random, *, oracle: bool = False) -> Term:

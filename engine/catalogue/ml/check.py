@@ -28,7 +28,7 @@ def check(items: Iterable[Item], vocabulary: Vocabulary, report: Reporter, *, co
         profile = vocabulary.properties(item.types) if item.types else None
         _kinds(item, vocabulary, report)
         for prop in item.properties:
-            _property(item, prop, profile, vocabulary, report, known)
+            _property(item, prop, profile, vocabulary=vocabulary, report=report, known=known)
         if profile is not None and complete:
             _required(item, profile, vocabulary, report)
     _cycles(known, report)
@@ -59,6 +59,7 @@ def _property(
     item: Item,
     prop: Property,
     profile: dict[str, Facets] | None,
+    *,
     vocabulary: Vocabulary,
     report: Reporter,
     known: dict[str, Item],
@@ -91,7 +92,7 @@ def _property(
         if isinstance(value, Text):
             _literal(value, key, facets, report)
         elif value.iri:
-            _reference(value, key, facets, vocabulary, report, known)
+            _reference(value, key, facets, vocabulary=vocabulary, report=report, known=known)
 
 
 def _distinct(prop: Property) -> set[str]:
@@ -146,7 +147,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _reference(
-    value: Ref | Item, key: str, facets: Facets, vocabulary: Vocabulary, report: Reporter, known: dict[str, Item]
+    value: Ref | Item, key: str, facets: Facets, *, vocabulary: Vocabulary, report: Reporter, known: dict[str, Item]
 ) -> None:
     text = value.text if isinstance(value, Ref) else value.local
     if facets.allowed is not None:
@@ -220,12 +221,12 @@ def _cycles(known: dict[str, Item], report: Reporter) -> None:
         for iri, item in known.items()
     }
     done: set[str] = set()
-    for start in calls:
+    for start, first in calls.items():
         if start in done:
             continue
         path: list[str] = [start]
         on_path = {start}
-        waiting = [iter(calls[start])]
+        waiting = [iter(first)]
         while waiting:
             value = next(waiting[-1], None)
             if value is None:

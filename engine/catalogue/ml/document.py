@@ -22,6 +22,7 @@ from engine.catalogue.ml.items import Item, Json
 from engine.catalogue.ml.parse import MAX_CHARACTERS, Mapping, line_widths, parse
 from engine.catalogue.ml.positions import START, MlError, Position, Reporter
 from engine.catalogue.ml.read import Reader
+from engine.catalogue.ml.references import resolve
 from engine.catalogue.ml.vocabulary import Vocabulary, shipped
 from reasoners.errors import InputError
 
@@ -185,7 +186,7 @@ def load(
         return read_jsonld(root, graph, report, words, parsed.complete)
     reader = Reader(words, report, f"{graph}/", parsed.complete, known)
     application, catalogue = reader.document(parsed)
-    reader.resolve()
+    resolve(reader)
     check(reader.items.values(), words, report, complete=parsed.complete)
     places = Places()
     places.note(reader.items.values())

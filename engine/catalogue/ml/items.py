@@ -5,6 +5,7 @@ Items turn into triples, and into JSON-LD that a standard processor turns into t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from reasoners.vocab import DAPP, PREFIXES, RDF
 Json = dict[str, "Json"] | list["Json"] | str
 
 BLANK = "_:"
+ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")  # what an id in a file may look like
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,7 @@ class Ref:
     position: Position
     text: str
     iri: str = ""
+    kind: bool = False  # whether a class may stand here, for all things of that class
 
 
 @dataclass(slots=True, eq=False)

@@ -133,11 +133,11 @@ def _places(root: Node, base: str, vocabulary: Vocabulary, places: Places) -> No
                 places.subjects.setdefault(iri, named.position)
             for key, value in node.entries:
                 if iri is not None:
-                    _note(iri, key.text, key.position, base, vocabulary, places)
+                    _note(iri, key.text, key.position, base=base, vocabulary=vocabulary, places=places)
                 waiting.append(value)
 
 
-def _note(iri: str, key: str, where: Position, base: str, vocabulary: Vocabulary, places: Places) -> None:
+def _note(iri: str, key: str, where: Position, *, base: str, vocabulary: Vocabulary, places: Places) -> None:
     term = vocabulary.terms.get(key)
     if key in {"type", "@type"}:
         predicate: str | None = RDF.type.value

@@ -2,8 +2,8 @@
 
 DAppOps-ML reads scalars as the failsafe schema does (every scalar is a string, https://yaml.org/spec/1.2.2/#101-failsafe-schema):
 what a scalar means is decided by the key it stands under, so a country `NO` never becomes `false` and a version `1.10`
-never becomes `1.1`. Everything else YAML can do but a description does not need (tags, merge keys, several documents) is
-an error here. Input is hostile until shown otherwise: size, depth and alias expansion are bounded.
+never becomes `1.1`. What YAML can do beyond that and a description does not need (tags, merge keys, several documents)
+is an error here. Input is hostile until shown otherwise: size, depth and alias expansion are bounded.
 """
 
 from __future__ import annotations
@@ -100,36 +100,38 @@ def parse(text: str, report: Reporter) -> Parsed:
             "remove it, or write it as an escape in a double-quoted string",
         )
     text = _UNPRINTABLE.sub(" ", text)
-    builder = _Builder(report, {})
     first = len(report.errors)
+    builder = _Builder(report, {})
     try:
-        root = builder.build(text)
+        return Parsed(builder.build(text), True)
     except yaml.MarkedYAMLError as error:
-        untabbed, shifts = _without_tabs(text)
-        if shifts and _is_tab_error(error, text):
-            # Tabs are the commonest slip and the easiest to see through: name every one and read on.
+        found_error = error
+    if _is_tab_error(found_error, text):
+        # Tabs are the commonest slip and the easiest to see through: name every one and read on.
+        del report.errors[first:]
+        for line, indent in _indents(text).items():
+            report.add(
+                "tab",
+                Position(line, indent.index("\t") + 1),
+                "a tab in the indentation: YAML allows only spaces there",
+                "indent with two spaces (most editors can insert spaces for tabs)",
+            )
+        first = len(report.errors)
+        for width in (2, 4, 8, 0):
             del report.errors[first:]
-            for line, tab in shifts.items():
-                report.add(
-                    "tab",
-                    Position(line, tab.index("\t") + 1),
-                    "a tab in the indentation: YAML allows only spaces there",
-                    "indent with two spaces (most editors have a setting 'insert spaces for tabs')",
-                )
-            builder = _Builder(report, {line: tab.count("\t") for line, tab in shifts.items()})
+            untabbed, shifts = _without_tabs(text, width)
+            builder = _Builder(report, shifts)
             try:
                 return Parsed(builder.build(untabbed), True)
-            except yaml.MarkedYAMLError as second:
-                error = second
-        mark = error.problem_mark or error.context_mark
-        report.add(
-            "yaml-syntax",
-            builder.at(mark) if mark else START,
-            _explain(error),
-            "correct this place first: what follows it could not be read and may hold further mistakes",
-        )
-        return Parsed(builder.rest(), False)
-    return Parsed(root, True)
+            except yaml.MarkedYAMLError as error:
+                found_error = error
+    report.add(
+        "yaml-syntax",
+        builder.at(found_error.problem_mark or found_error.context_mark),
+        _explain(found_error, builder),
+        "correct this place first: what follows it could not be read and may hold further mistakes",
+    )
+    return Parsed(builder.root, False)
 
 
 def _place(text: str, offset: int) -> Position:
@@ -138,30 +140,37 @@ def _place(text: str, offset: int) -> Position:
     return Position(len(breaks) + 1, offset - start + 1)
 
 
-def _without_tabs(text: str) -> tuple[str, dict[int, str]]:
-    """Each tab of an indentation as two spaces; line -> indentation it had."""
-    shifts: dict[int, str] = {}
+def _indents(text: str) -> dict[int, str]:
+    """Line -> its indentation, for lines that have a tab there."""
+    found = {number: _INDENT_TAB.match(line) for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+    return {number: match[0] for number, match in found.items() if match}
+
+
+def _without_tabs(text: str, width: int) -> tuple[str, dict[int, int]]:
+    """Each tab as `width` spaces (0: the indentation of the line before); line -> columns that were added."""
     lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        found = _INDENT_TAB.match(line)
-        if found and line.strip():
-            shifts[number] = found[0]
-            lines[number - 1] = found[0].replace("\t", "  ") + line[found.end() :]
+    shifts: dict[int, int] = {}
+    for number, indent in _indents(text).items():
+        line = lines[number - 1]
+        before = next((each for each in reversed(lines[: number - 1]) if each.strip()), "")
+        spaces = indent.replace("\t", " " * width) if width else " " * (len(before) - len(before.lstrip()))
+        lines[number - 1] = spaces + line[len(indent) :]
+        shifts[number] = len(spaces) - len(indent)
     return "\n".join(lines), shifts
 
 
 def _is_tab_error(error: yaml.MarkedYAMLError, text: str) -> bool:
-    if "tab" in f"{error.problem} {error.context}" or r"'\t'" in str(error.problem):
+    """Whether a tab is, or can be, the cause: it may surface a line later as a key at an unexpected column."""
+    if "tab" in f"{error.problem} {error.context}":
         return True
     mark = error.problem_mark
-    lines = text.split("\n")
-    # A tab can also surface one line later, as a key at an unexpected column.
-    return mark is not None and any("\t" in line[: len(line) - len(line.lstrip())] for line in lines[: mark.line + 1])
+    return mark is not None and any(line <= mark.line + 1 for line in _indents(text))
 
 
-def _explain(error: yaml.MarkedYAMLError) -> str:
+def _explain(error: yaml.MarkedYAMLError, builder: _Builder) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    return "this is not YAML: " + ", ".join(parts)
+    begun = f" (begun at {builder.at(error.context_mark)})" if error.context and error.context_mark else ""
+    return "this is not YAML: " + ", ".join(parts) + begun
 
 
 class _Mark(Protocol):
@@ -176,13 +185,14 @@ class _Mark(Protocol):
 class _Builder:
     """Composes nodes from parser events, so that what stood before a syntax error is not lost."""
 
-    def __init__(self, report: Reporter, tabs: dict[int, int]) -> None:
-        self.report, self.tabs = report, tabs
+    def __init__(self, report: Reporter, shifts: dict[int, int]) -> None:
+        self.report, self.shifts = report, shifts
         self.anchors: dict[str, tuple[Node, int]] = {}  # node, size with aliases followed
         self.open: list[tuple[Mapping | Sequence, str | None]] = []
         self.keys: list[Scalar | None] = []  # the key waiting for its value, per open mapping
         self.sizes: list[int] = []
         self.root: Node | None = None
+        self.refused: set[str] = set()  # anchors whose aliases grew too large
         self.total = 0
         self.skip = 0  # containers deeper than MAX_DEPTH that are being dropped
 
@@ -191,11 +201,7 @@ class _Builder:
         if mark is None:
             return START
         line, column = mark.line + 1, mark.column + 1
-        return Position(line, max(1, column - self.tabs.get(line, 0)))
-
-    def rest(self) -> Node | None:
-        """What had been read when the parser gave up."""
-        return self.root
+        return Position(line, max(1, column - self.shifts.get(line, 0)))
 
     def build(self, text: str) -> Node | None:
         documents = 0
@@ -247,12 +253,14 @@ class _Builder:
             return
         node, size = found
         if self.total + size > MAX_NODES:
-            self.report.add(
-                "alias-expansion",
-                where,
-                f"with *{anchor} the file would grow beyond {MAX_NODES:,} values",
-                "write the values out, or repeat less",
-            )
+            if anchor not in self.refused:
+                self.report.add(
+                    "alias-expansion",
+                    where,
+                    f"with *{anchor} the file would grow beyond {MAX_NODES:,} values",
+                    "write the values out, or repeat less",
+                )
+                self.refused.add(anchor)
             node, size = Scalar(where, "", True), 1
         self._add(node, size, None)
 

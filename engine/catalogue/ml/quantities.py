@@ -37,7 +37,7 @@ SYMBOLS: dict[str, tuple[str, Decimal]] = {
     "Mcycles": ("work", _D("1e-3")), "Gcycles": ("work", _D(1)), "Tcycles": ("work", _D(1000)),
     "g/h": ("mass rate", _D(1)), "kg/h": ("mass rate", _D(1000)), "gCO2e/h": ("mass rate", _D(1)),
     "gCO2e/kWh": ("carbon intensity", _D(1)), "kgCO2e/kWh": ("carbon intensity", _D(1000)),
-    "GFLOPS": ("operation rate", _D("1e-3")), "TFLOPS": ("operation rate", _D(1)), "PFLOPS": ("operation rate", _D(1000)),
+    "GFLOPS": ("operation rate", _D("1e-3")), "TFLOPS": ("operation rate", _D(1)),
     "USD/h": ("price in one currency", _D(1)), "EUR/h": ("price in one currency", _D(1)),
 }  # fmt: skip
 
@@ -49,7 +49,8 @@ TARGETS: dict[str, str] = {
     "BIT-PER-SEC": "bit/s", "KiloBIT-PER-SEC": "kbit/s", "MegaBIT-PER-SEC": "Mbit/s", "GigaBIT-PER-SEC": "Gbit/s",
     "HZ": "Hz", "KiloHZ": "kHz", "MegaHZ": "MHz", "GigaHZ": "GHz", "NUM-PER-SEC": "/s",
     "FRAME-PER-SEC": "fps", "MilliW": "mW", "W": "W", "KiloW": "kW", "J": "J", "KiloJ": "kJ", "W-HR": "Wh",
-    "KiloW-HR": "kWh", "MilliJ": "mJ", "PERCENT": "%", "PPM": "ppm", "GM-PER-HR": "g/h", "PER-SEC": "/s", "PER-HR": "/h",
+    "KiloW-HR": "kWh", "MilliJ": "mJ", "PERCENT": "%", "PPM": "ppm", "GM-PER-HR": "g/h", "PER-SEC": "/s",
+    "PER-HR": "/h",
     "GigaCycle": "Gcycles", "GramPerKilowattHour": "gCO2e/kWh", "TeraFLOPS": "TFLOPS",
 }  # fmt: skip
 NUMBERS = frozenset({"UNITLESS", "NUM", "FRACTION", "COUNT", "ONE"})  # QUDT names of "no unit"
@@ -92,7 +93,8 @@ def symbol_of(unit: str) -> str | None:
 def convert(text: str, symbol: str | None) -> Decimal | Bad:
     """The number in `text`, converted to `symbol` when it names a unit of measure.
 
-    A bare number is taken to be in `symbol` already. `symbol` None: the term has no unit we know, only bare numbers fit.
+    A bare number is taken to be in `symbol` already. `symbol` None: a unit we do not know,
+    only bare numbers fit.
     """
     found = _QUANTITY.fullmatch(text.strip())
     if found is None:
@@ -108,11 +110,9 @@ def convert(text: str, symbol: str | None) -> Decimal | Bad:
                 value = round(value * factor, PLACES) if value.adjusted() < 60 else value
     except InvalidOperation:
         return Bad("number-range", f"{text!r} is outside the range of numbers", "write a number of at most 18 digits")
-    if (
-        value
-        and not -PLACES <= value.adjusted() < MAX_DIGITS
-        or len(lexical(value).strip("-0.").replace(".", "")) > MAX_DIGITS
-    ):
+    if (value and not -PLACES <= value.adjusted() < MAX_DIGITS) or len(
+        lexical(value).strip("-0.").replace(".", "")
+    ) > MAX_DIGITS:
         return Bad(
             "number-range",
             f"{text!r} is outside the range of numbers (at most {MAX_DIGITS} digits)",

@@ -230,7 +230,7 @@ class _Maker:
             }  # fmt: skip
         if key == "objectives":
             return {
-                "type": "object", "description": "Relative weights of what to keep small.", "additionalProperties": False,
+                "type": "object", "description": "Weights of what to keep small.", "additionalProperties": False,
                 "properties": {name: {"type": "number", "minimum": 0} for name in OBJECTIVES},
             }  # fmt: skip
         return _many({

@@ -173,7 +173,7 @@ def _requires(reader: Reader, parent: Item, key: Scalar, node: Node) -> None:
 
 
 def _capability(
-    reader: Reader, parent: Item, name: Scalar, metric: Metric, operator: str, bounds: list[Text | Ref | Item]
+    reader: Reader, parent: Item, name: Scalar, metric: Metric, *, operator: str, bounds: list[Text | Ref | Item]
 ) -> None:
     made = _Maker(
         reader, parent, f"{parent.local}.{name.text}.{SUFFIXES[operator]}", "CapabilityRequirement", name.position
@@ -203,11 +203,11 @@ def _compared(reader: Reader, parent: Item, name: Scalar, metric: Metric, node: 
     value = reader.number(Scalar(scalar.position, rest, scalar.plain), metric.symbol, name.text)
     if value is not None:
         bound: list[Text | Ref | Item] = [Text(scalar.position, quantities.lexical(value), DECIMAL)]
-        _capability(reader, parent, name, metric, operator, bound)
+        _capability(reader, parent, name, metric, operator=operator, bounds=bound)
 
 
 def _named(reader: Reader, parent: Item, name: Scalar, metric: Metric, nodes: list[Node]) -> None:
-    """Hosts known by words or things: one word means equal, a thing or a list one of them, `!=` before each none of them."""
+    """Hosts known by words or things: a word is equal, a thing or list one of them, with `!=` none of them."""
     scalars = [scalar for node in nodes if (scalar := _one(reader, node, name.text)) is not None]
     if not scalars:
         return
@@ -222,13 +222,12 @@ def _named(reader: Reader, parent: Item, name: Scalar, metric: Metric, nodes: li
         return
     bounds: list[Text | Ref | Item] = []
     for scalar in scalars:
-        bounds += reader.bound(
-            Scalar(scalar.position, quantities.split_comparison(scalar.text)[1], scalar.plain), metric
-        )
+        word = quantities.split_comparison(scalar.text)[1]
+        bounds += reader.bound(Scalar(scalar.position, word, scalar.plain), metric, name.text)
     if bounds:
         single = len(bounds) == 1 and isinstance(bounds[0], Text)
         operator = "NoneOf" if "!=" in signs else "Equal" if single else "OneOf"
-        _capability(reader, parent, name, metric, operator, bounds)
+        _capability(reader, parent, name, metric, operator=operator, bounds=bounds)
 
 
 # -- placement: {allowed: [EuropeanUnion], forbidden: [HU]} --------------------------------------------------------
@@ -343,7 +342,7 @@ def _objectives(reader: Reader, parent: Item, key: Scalar, node: Node) -> None:
                 "unknown-metric",
                 name.position,
                 f"'objectives' knows no {name.text!r}" + (f" (did you mean {near!r}?)" if near else ""),
-                f"write one of {', '.join(OBJECTIVES)}; for any other metric write a list with constrains, direction, weight",
+                f"write one of {', '.join(OBJECTIVES)}; for others write a list with constrains, direction, weight",
             )
             continue
         scalar = _one(reader, value, name.text)

@@ -2,7 +2,8 @@
 
 Nothing here lists the ontology again: property kinds and units come from the modules, value types, cardinalities and
 enumerations from the shapes, names of shipped things from the individuals. A term or a thing added there is at once a
-word of the language. Only friendlier spellings (`units` for `hasUnit`) are kept here. The JSON-LD context and the JSON Schema are written from this in `context` and `schema`.
+word of the language. Only friendlier spellings (`units` for `hasUnit`) are kept here. The JSON-LD context and the JSON
+Schema are written from this in `context` and `schema`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ ALIASES: dict[str, str] = {
     "viewpoints": "holdsViewpoint", "pattern": "chosePattern", "patterns": "chosePattern",
     "consequences": "hasConsequence", "addresses": "addressesCharacteristic", "improves": "addressesCharacteristic",
     "jurisdiction": "legalJurisdiction", "price": "hasPrice", "region": "inRegion", "capacityLimit": "hasCapacityLimit",
-    "energyMix": "hasEnergyMix", "powerModel": "hasPowerModel", "devices": "hasDevice", "resourceType": "hasResourceType",
+    "energyMix": "hasEnergyMix", "powerModel": "hasPowerModel", "devices": "hasDevice",
+    "resourceType": "hasResourceType",
     "principle": "keepsPrinciple", "protects": "protectsCategory", "trust": "supportsTrust",
 }  # fmt: skip
 BORROWED: dict[str, ox.NamedNode] = {
@@ -105,6 +107,7 @@ class Vocabulary:
     kinds: Mapping[str, frozenset[str]]  # individual IRI -> its classes and all above
     metrics: Mapping[str, Metric]  # IRI -> metric
     profiles: Mapping[str, Mapping[str, Facets]]  # class -> property -> what shapes of exactly this class say
+    headings: frozenset[str]  # classes of which a shape demands exactly one kind below
     shaped: frozenset[str]  # properties that some shape mentions
     labels: Mapping[str, str]  # English label of a shipped individual, lower case -> its short name
     definitions: Mapping[str, str]  # IRI -> what the ontology says it means
@@ -115,9 +118,8 @@ class Vocabulary:
         return _Builder(triples).build()
 
     def kinds_of(self, iri: str) -> set[str]:
-        """The classes a thing wanted as `iri` can be of: those below, and itself unless a shape demands a kind of it."""
-        below = set(self.children.get(iri, ()))
-        return below if below and RDF.type.value in self.profiles.get(iri, {}) else below | {iri}
+        """The classes that a thing wanted as `iri` can be of: those below, and itself unless it is only a heading."""
+        return set(self.children.get(iri, ())) | ({iri} - self.headings)
 
     def facets(self, types: Iterable[str], prop: str) -> Facets | None:
         """What the shapes of these classes and of those above them say about `prop`; None when nothing."""
@@ -244,6 +246,7 @@ class _Builder:
             kinds=kinds,
             metrics=metrics,
             profiles=profiles,
+            headings=self._headings(),
             shaped=frozenset(prop for profile in profiles.values() for prop in profile),
             labels={
                 label.value.lower(): name for name, iri in things.items() for label in self.values(iri, RDFS.label)
@@ -334,6 +337,15 @@ class _Builder:
         if DECIMAL in datatypes or (not datatypes and units):
             return INTEGER if units and units[0] == UNIT.NUM.value else DECIMAL
         return LANG_STRING if datatypes == {LANG_STRING, STRING} else STRING
+
+    def _headings(self) -> frozenset[str]:
+        found: set[str] = set()
+        for shape in list(self.out):
+            for target in self.iris(shape, SH.targetClass):
+                for choice in self.values(shape, SH.xone):
+                    if any(self.iris(_name(member), SH("class")) for member in self._list(choice)):
+                        found.add(target)
+        return frozenset(found)
 
     def _profiles(self) -> dict[str, dict[str, Facets]]:
         result: dict[str, dict[str, Facets]] = defaultdict(dict)

@@ -1,6 +1,6 @@
 """A process that writes to a knowledge base until it is killed: at a given step of the commit path, or from outside.
 
-Run by `test_crash.py`: `python kernel_crash_writer.py HOME KILL_AT SEED COMMITS`. Prints `ACK <transaction> <key>` after
+Run by `test_crash.py`: `python crash_writer.py HOME KILL_AT SEED COMMITS [FLUSH_EVERY]`. Prints `ACK <transaction> <key>` after
 each accepted commit and `REJ` after each refused one. The kill is a real SIGKILL of this process.
 """
 
@@ -33,7 +33,7 @@ def checkpoint(name: str) -> None:
 
 commit_path.checkpoint = checkpoint
 kernel_module.checkpoint = checkpoint
-kernel_module.FLUSH_EVERY = 5
+kernel_module.FLUSH_EVERY = int(sys.argv[5]) if len(sys.argv) > 5 else 5
 
 rng = random.Random(SEED)
 kb = engine.open(HOME)
