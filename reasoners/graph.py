@@ -84,13 +84,15 @@ class View:
 
     def subjects(self, predicate: ox.NamedNode | None, obj: Term) -> set[Term]:
         """Subjects of triples with this predicate (None: any) and object."""
-        return {q.subject for g in self.graphs for q in self.store.quads_for_pattern(None, predicate, obj, g)}
+        quads = (q for g in self.graphs for q in self.store.quads_for_pattern(None, predicate, obj, g))
+        return {q.subject for q in quads}  # type: ignore[misc]  # no quoted triples in the store
 
     def objects(self, subject: Term, predicate: ox.NamedNode | None) -> set[Term]:
         """Objects of triples with this subject and predicate (None: any); empty for a literal subject."""
         if isinstance(subject, ox.Literal):
             return set()
-        return {q.object for g in self.graphs for q in self.store.quads_for_pattern(subject, predicate, None, g)}
+        quads = (q for g in self.graphs for q in self.store.quads_for_pattern(subject, predicate, None, g))
+        return {q.object for q in quads}  # type: ignore[misc]  # no quoted triples in the store
 
     def value(self, subject: Term, predicate: ox.NamedNode) -> Term | None:
         """One object (the least by string form when there are several), or None."""

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from decimal import Decimal
 from typing import Any
 
 import pyoxigraph as ox
 
 from engine.catalogue.carbon import power
-from engine.catalogue.ec2 import BARE, ZERO, price_list
+from engine.catalogue.ec2 import price_list
 from engine.catalogue.offers import Accelerator, Price, ProviderData, TypeFacts
 from engine.catalogue.sources import package_file, package_iri, table
 
 NAMES = "method/azure-size-names"
 """Local name of the individual that describes how a vCPU count was read off a name."""
 CONVENTION = "https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions"
-PARTLY = "Azure sizes whose memory no source states: vCPUs from the name, nothing else"
 _SKU = re.compile(r"^(?P<tier>basic|standard|lowpriority)(?P<size>.+?)(?P<promo>promo)?$")
 _SIZE = re.compile(
     r"^(?P<family>[a-z]+)(?P<number>\d+)(?:-(?P<constrained>\d+))?(?P<features>[a-z]*?)(?:t4|a100)?(?P<version>v\d+)?$"
@@ -148,15 +146,13 @@ def load(graph: str) -> ProviderData:
     sizes = Sizes(ox.NamedNode(f"{graph}/{NAMES}"))
     data = ProviderData(
         "azure", "Microsoft Azure", "https://azure.microsoft.com/", {}, [],
-        int(price_list()["updated"]), package_iri("apache-libcloud"), Counter(),
+        int(price_list()["updated"]), package_iri("apache-libcloud"),
     )  # fmt: skip
     for sku in sorted(listed):
         key, size, term = split_sku(sku)
         prices = [Price(sku, key, region, amount, term) for region, amount in sorted(listed[sku].items()) if amount > 0]
-        data.left_out[ZERO] += len(listed[sku]) - len(prices)
+        data.missing.update(region for region, amount in listed[sku].items() if amount <= 0)
         if prices and key not in data.types:
-            facts = data.types[key] = sizes.facts(key, size)
-            data.left_out[BARE] += facts.vcpus is None
-            data.left_out[PARTLY] += facts.vcpus is not None and facts.memory is None
+            data.types[key] = sizes.facts(key, size)
         data.prices.extend(prices)
     return data

@@ -21,6 +21,10 @@ from engine.errors import InputError, did_you_mean
 from reasoners.vocab import DAPP, DAPPI, DCTERMS, GEO, PROV, RDFS, UNIT, XSD
 
 PROVIDERS = ("aws", "azure")
+ZERO = "prices of 0.0: missing in the price list, not free"
+BARE = "types that no source describes: offered with their name only"
+PARTLY = "types whose memory no source states"
+UNPRICED = "types described but not priced"
 NO_REGION = "prices in a region that data/regions.csv does not know"
 NO_POWER = "types without a power model: vCPUs, memory or the accelerator's watts unknown"
 NO_GRID = "regions without an energy mix"
@@ -57,8 +61,6 @@ class CloudCatalogue:
             self._choose(data, wanted)
 
     def _choose(self, data: ProviderData, wanted: frozenset[str] | None) -> None:
-        for reason, count in data.left_out.items():
-            self._leave_out(data, reason, count)
         prices = [p for p in data.prices if wanted is None or p.region in wanted]
         names = sorted({p.region for p in prices})
         places = {name: found for name in names if (found := site(data.key, name)) is not None}
@@ -68,6 +70,10 @@ class CloudCatalogue:
         used = {p.type_key for p in self._prices[data.key]}
         for key in data.types.keys() - used:
             del data.types[key]
+        self._leave_out(data, ZERO, sum(n for region, n in data.missing.items() if wanted is None or region in wanted))
+        self._leave_out(data, UNPRICED, data.unpriced if wanted is None else 0)
+        self._leave_out(data, BARE, sum(facts.vcpus is None for facts in data.types.values()))
+        self._leave_out(data, PARTLY, sum(f.vcpus is not None and f.memory is None for f in data.types.values()))
         self._leave_out(data, NO_POWER, sum(facts.power is None for facts in data.types.values()))
         self._leave_out(data, NO_GRID, sum(grid(place) is None for place in places.values()))
 

@@ -6,7 +6,7 @@ import ast
 import gzip
 import json
 import re
-from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -24,9 +24,6 @@ _DEVICES = (  # member, list inside it, class in the ontology; the first that is
     ("NeuronInfo", "NeuronDevices", "Npu"), ("MediaAcceleratorInfo", "Accelerators", "Asic"),
 )  # fmt: skip
 _FAMILIES = {"GPU instance": "Gpu", "FPGA Instances": "Fpga", "Machine Learning ASIC Instances": "Asic"}
-ZERO = "price of 0.0: missing in the price list, not free"
-BARE = "priced, but no source describes the type: offered with its name only"
-UNPRICED = "types that moto describes and the price list does not price"
 
 
 @cache
@@ -149,20 +146,14 @@ def load() -> ProviderData:
     moto, libcloud = _moto(), _libcloud()
     processors = Processors(libcloud)
     data = ProviderData(
-        "aws",
-        "Amazon Web Services",
-        "https://aws.amazon.com/",
-        {},
-        [],
-        int(price_list()["updated"]),
-        package_iri("apache-libcloud"),
-        Counter(),
-    )
+        "aws", "Amazon Web Services", "https://aws.amazon.com/", {}, [],
+        int(price_list()["updated"]), package_iri("apache-libcloud"),
+    )  # fmt: skip
     for key in sorted(listed):
         prices = [
             Price(key, key, region, amount, "OnDemand") for region, amount in sorted(listed[key].items()) if amount > 0
         ]
-        data.left_out[ZERO] += len(listed[key]) - len(prices)
+        data.missing.update(region for region, amount in listed[key].items() if amount <= 0)
         if not prices:
             continue
         data.prices.extend(prices)
@@ -172,6 +163,4 @@ def load() -> ProviderData:
             data.types[key] = _from_libcloud(key, libcloud[key], processors)
         else:
             data.types[key] = TypeFacts(key, f"AWS {key}", (package_iri("apache-libcloud"),))
-            data.left_out[BARE] += 1
-    data.left_out[UNPRICED] = len(moto.keys() - listed.keys())
-    return data
+    return replace(data, unpriced=len(moto.keys() - data.types.keys()))

@@ -114,7 +114,7 @@ def run_import(
 
     Good records go in even when others are refused, unless `all_or_nothing`: then one commit takes all, or nothing is
     written and the report lists every refused record. `current` is a live view of the graph's asserted triples: with
-    it a record replaces what the graph says about the record's subjects (a price that changed does not become a second
+    it a complete record replaces what the graph says about its subjects (a price that changed does not become a second
     price) and unchanged records cost no commit; without it records only add. `prune`: IRI prefixes whose subjects are
     removed when no record describes them (needs `current`). `chunk_seconds`: aim for the duration of one commit.
     `progress` is called after every commit. Errors that are not the input's fault (BusyError ...) end the import; what
@@ -238,7 +238,8 @@ class _Run:
             return list(wanted), []
         subjects = {t.subject: None for t in wanted if isinstance(t.subject, ox.NamedNode)}
         held = {triple: None for subject in subjects for triple in self._held(subject, graph)}
-        stale = [t for t in held if t not in wanted]
+        replaced = {t.subject for record in chunk if record.complete for t in record.triples}
+        stale = [t for t in held if t.subject in replaced and t not in wanted]
         changed = bool(stale) or any(t not in held for t in wanted)
         return (list(wanted), stale) if changed else ([], [])
 

@@ -55,7 +55,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class ProviderData:
-    """All of one provider. `left_out` counts what the sources hold and the catalogue does not, by reason."""
+    """All of one provider. `missing` counts prices of 0.0 by region, `unpriced` described types without any price."""
 
     key: str
     label: str
@@ -64,4 +64,5 @@ class ProviderData:
     prices: list[Price]
     updated: int  # seconds since 1970, of the price list
     price_source: ox.NamedNode
-    left_out: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    unpriced: int = 0

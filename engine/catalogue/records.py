@@ -25,12 +25,14 @@ MAX_DIGITS = 18
 class Record:
     """Triples that go in or stay out together, under a name such as `offer aws m5.large eu-west-1`.
 
-    `graph` is empty for the graph the import runs on, else the IRI of another graph of the same author.
+    `graph` is empty for the graph the import runs on, else the IRI of another graph of the same author. `complete`: the
+    record says all that its source has to say about its subjects, so what the graph says beyond it is out of date.
     """
 
     name: str
     triples: tuple[ox.Triple, ...]
     graph: str = ""
+    complete: bool = False
 
 
 def decimal(value: Decimal, places: int | None = None) -> ox.Literal:
@@ -95,5 +97,5 @@ class Sheet:
             self.add(subject, predicate, value)
 
     def record(self) -> Record:
-        """The finished record."""
-        return Record(self.name, tuple(self._triples))
+        """The finished record, which is complete."""
+        return Record(self.name, tuple(self._triples), complete=True)

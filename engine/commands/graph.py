@@ -10,7 +10,7 @@ import click
 import pyoxigraph as ox
 
 from engine.commands.history import receipt_line
-from engine.commands.output import Context, command, line, short, table
+from engine.commands.output import Context, command, line, lines, short, table
 from engine.errors import InputError, did_you_mean
 from engine.kb import KnowledgeBase
 from reasoners.vocab import PREFIXES
@@ -274,4 +274,4 @@ def keys(context: Context, new: bool, passphrase: str | None) -> None:
             KeyRing(kb.home / "keys").create(passphrase=passphrase)
         info = kb.info()
         data = [{"address": a, "node": a == info["node"]} for a in info["keys"]]
-    context.emit(data, lambda: [line(f"{k['address']}{'  (node)' if k['node'] else ''}") for k in data] and None)
+    context.emit(data, lines(*(f"{k['address']}{'  (node)' if k['node'] else ''}" for k in data)))

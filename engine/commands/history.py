@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from engine.commands.output import Context, command, line, short, table
+from engine.commands.output import Context, command, line, lines, short, table
 
 
 @command()
@@ -114,14 +114,14 @@ def verify(context: Context, proof: Path | None, root: str | None) -> None:
         check(Proof.from_json(body["proof"]), wanted)
         result: dict[str, Any] = {"valid": True, "root": wanted.hex(), "graph": body.get("graph")}
         trust = "This shows what the graph under that root holds; that the root is the graph's head is its author's and node's word."
-        context.emit(result, lambda: (line(f"valid under root {wanted.hex()}"), line(trust))[0])
+        context.emit(result, lines(f"valid under root {wanted.hex()}", trust))
         return
     with context.open() as kb:
         counts = kb.call("verify")
     trust = "All of it is sealed by this node alone: it proves order and time to nobody else until it is anchored or co-signed."
     context.emit(
         {**counts, "trust": trust},
-        lambda: (line(f"{counts['commits']} commits in {counts['transactions']} transactions verify ({counts['redacted']} redacted)"), line(trust))[0],
+        lines(f"{counts['commits']} commits in {counts['transactions']} transactions verify ({counts['redacted']} redacted)", trust),
     )
 
 

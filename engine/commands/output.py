@@ -53,10 +53,9 @@ def command(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
         @click.option("--home", "home_", metavar="DIR", hidden=True)
         @click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
         @click.option("--author", "author_", metavar="ADDRESS", hidden=True)
-        @click.pass_context
         @functools.wraps(function)
-        def inner(ctx: click.Context, home_: str | None, json_: bool, author_: str | None, **options: Any) -> Any:
-            root = ctx.find_root().obj or {}
+        def inner(home_: str | None, json_: bool, author_: str | None, **options: Any) -> Any:
+            root = click.get_current_context().find_root().obj or {}
             context = Context(
                 home_ or root.get("home"), json_ or bool(root.get("as_json")), author_ or root.get("author"),
                 bool(root.get("safe")), bool(root.get("no_color")) or not sys.stdout.isatty(),
@@ -64,7 +63,8 @@ def command(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
             return function(context, **options)
 
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
-        return click.command(*args, **kwargs)(inner)
+        made: click.Command = click.command(*args, **kwargs)(inner)
+        return made
 
     return wrap
 
@@ -96,6 +96,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 def line(text: str = "", style: str | None = None) -> None:
     """Print one line."""
     console().print(text, style=style, markup=False)
+
+
+def lines(*texts: str) -> Callable[[], None]:
+    """A function that prints the lines: for `Context.emit`."""
+
+    def show() -> None:
+        for text in texts:
+            line(text)
+
+    return show
 
 
 def short(term: Any) -> str:

@@ -52,11 +52,11 @@ def check_views(kernel: Kernel) -> dict[str, int]:
         graph = quad.graph_name
         if isinstance(graph, ox.NamedNode) and (not names.is_internal(graph.value) or graph.value.startswith(names.DERIVED_PREFIX)):
             holders.setdefault(quad.triple, set()).add(graph.value)
-    homes = {ox.DefaultGraph(): set[ox.Triple](), names.INERT: set[ox.Triple]()}
+    homes: dict[ox.DefaultGraph | ox.NamedNode, set[ox.Triple]] = {ox.DefaultGraph(): set(), names.INERT: set()}
     for triple, where in holders.items():
-        home = kernel.home_of(triple, where)
-        if home is not None:
-            homes[home].add(triple)
+        place = kernel.home_of(triple, where)
+        if place is not None:
+            homes[place].add(triple)
     for home, triples in homes.items():
         have = {q.triple for q in store.quads_for_pattern(None, None, None, home)}
         if have != triples:

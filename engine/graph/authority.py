@@ -69,6 +69,9 @@ def check_subjects(info: GraphInfo, added: Iterable[ox.Triple]) -> None:
         owner = names.authority_over(subject)
         if owner is None or owner == info.owner or (owner == names.SHIPPED and info.kind == "policy"):
             continue
+        other = triple.object
+        if triple.predicate == _SAME_AS and isinstance(other, ox.NamedNode) and names.authority_over(other) == info.owner:
+            continue  # one's own half of an equality, which counts when the other side asserts it too
         foreign.append(triple)
         if len(foreign) == 3:
             break
@@ -93,7 +96,7 @@ def home_of(
 ) -> Callable[[ox.Triple, set[str]], Home]:
     """Where a triple held by some graphs belongs: the closure, the inert graph, or nowhere.
 
-    Derived graphs count. Of asserted ones, only public graphs do, and of those: from a policy graph that is in force at
+    Derived graphs count, findings can be queried but feed no rule. Of asserted ones, only public graphs do, and of those: from a policy graph that is in force at
     this node everything; from any other graph what is about its owner's subjects (or its blank nodes), but no T-Box axiom; `owl:sameAs` only when the
     authorities of both sides assert it.
     """
@@ -105,6 +108,9 @@ def home_of(
         inert = False
         same_as: set[str] = set()
         for holder in holders:
+            if holder == names.FINDINGS.value:
+                inert = True  # findings are made of what rules derived: rules must not read them back
+                continue
             if holder.startswith(names.DERIVED_PREFIX):
                 return _CLOSURE
             info = known.get(holder)

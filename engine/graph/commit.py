@@ -261,17 +261,18 @@ class Attempt:
         opened, closed = sorted(has - had, key=str), sorted(had - has, key=str)
         return [n.value for n in opened], [n.value for n in closed]  # type: ignore[union-attr]
 
-    def _findings_about(self, covered: Mapping[Term, set[Term] | None]) -> set[Term]:
+    def _findings_about(self, covered: Mapping[Term, set[Term] | None]) -> set[ox.NamedNode]:
         """Finding nodes of (root shape, focus) pairs that were judged again; None means every focus of the shape."""
         store = self.kernel.store.store
-        hits: set[Term] = set()
+        hits: set[ox.NamedNode] = set()
         for root, foci in covered.items():
             if foci is None:
-                hits |= {q.subject for q in store.quads_for_pattern(None, DAPP.ofShape, root, names.FINDINGS)}
+                quads = store.quads_for_pattern(None, DAPP.ofShape, root, names.FINDINGS)
+                hits |= {q.subject for q in quads if isinstance(q.subject, ox.NamedNode)}
                 continue
             for focus in foci:
                 for quad in store.quads_for_pattern(None, DAPP.about, focus, names.FINDINGS):
-                    if ox.Quad(quad.subject, DAPP.ofShape, root, names.FINDINGS) in store:
+                    if isinstance(quad.subject, ox.NamedNode) and ox.Quad(quad.subject, DAPP.ofShape, root, names.FINDINGS) in store:
                         hits.add(quad.subject)
         return hits
 

@@ -7,7 +7,7 @@ shapes read the public closure and never block: what they find becomes a `dapp:F
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pyoxigraph as ox
@@ -70,6 +70,8 @@ def result_from_json(data: dict[str, Any]) -> Result:
         shape=decode_term(data["shape"]), root=decode_term(data["root"]), severity=ox.NamedNode(data["severity"]),
         messages=(ox.Literal(data["message"], language="en"),), constraint=term("constraint"),
         origin=decode_term(data["origin"]), route=None,
+        detail="",
+        unit=0,
     )  # fmt: skip
 
 
@@ -88,19 +90,19 @@ class Gate:
         self.deriver = Deriver([r for r in self.rules if r.purpose == "derive"])
 
     @cached_property
-    def shapes(self) -> Shapes:
-        """All shapes of the policy."""
-        return Shapes.parse(self._shape_triples)
+    def _validators(self) -> tuple[Validator, Validator]:
+        text = "\n".join(sorted(map(str, self._shape_triples)))
+        return _compiled(keccak256(text.encode()), _Triples(self._shape_triples))
 
-    @cached_property
+    @property
     def integrity(self) -> Validator:
         """Validator of the shapes that block."""
-        return Validator(self.shapes.select(lambda root: not is_coherence(root)))
+        return self._validators[0]
 
-    @cached_property
+    @property
     def coherence(self) -> Validator:
         """Validator of the shapes that report."""
-        return Validator(self.shapes.select(is_coherence))
+        return self._validators[1]
 
     def check_rules(self, rules: Iterable[Rule]) -> None:
         """The safety rules for rules that a local policy brings; InputError on the first that breaks one."""
@@ -108,11 +110,28 @@ class Gate:
             check_rule(rule)
 
 
+class _Triples(list[ox.Triple]):
+    """Triples that a cache ignores: their digest stands beside them."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Triples)
+
+
+@lru_cache(maxsize=8)
+def _compiled(digest: bytes, triples: _Triples) -> tuple[Validator, Validator]:
+    """Validators of a policy; they hold no state of any graph, so knowledge bases with the same policy share them."""
+    shapes = Shapes.parse(triples)
+    return Validator(shapes.select(lambda root: not is_coherence(root))), Validator(shapes.select(is_coherence))
+
+
 def finding_triples(result: Result, *, base: str, at: str) -> list[ox.Triple]:
     """A coherence result as a `dapp:Finding`, named by what it is about so that the same finding is the same node."""
     key = "|".join(
         str(x)
-        for x in (result.root, result.shape, result.component, result.origin, result.focus, result.path, result.value)
+        for x in (result.root, result.shape, result.component, result.constraint, result.origin, result.focus, result.path, result.value, result.detail)
     )
     node = ox.NamedNode(f"{base}/{keccak256(key.encode()).hex()[:32]}")
     triples = [

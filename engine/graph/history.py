@@ -72,6 +72,7 @@ def state_at(kernel: Kernel, tx: int, *, derive: bool = True) -> StoreView:
     past.apply(Delta((), tuple(quads + come)), 0)
     if derive:
         from engine.graph.gate import Gate
+        from engine.graph.kernel import now_utc
 
         gate = Gate(past.view(*kernel.policy_graphs()), trusted=past.view(*(g for g in kernel.policy_graphs() if g.value.startswith(names.SHIPPED_PREFIX))))
         derived = tuple(

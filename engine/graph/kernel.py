@@ -189,7 +189,7 @@ class Kernel:
         self.store.flush()
         mark = self.store.mark
         self.log.put("flushed", str(mark))
-        self.log.prune_intents(mark - 1)  # the newest stays, so that ids keep growing and its fate is known
+        self.log.prune_intents(mark)
         position = self.log.head_tx()
         for tree in self._trees.values():
             tree.save(position)
@@ -311,11 +311,8 @@ class Kernel:
         only_derived: set[ox.Triple] = set()
         for graph in derived:
             for quad in store.quads_for_pattern(None, None, None, graph):
-                holders = {
-                    q.graph_name.value  # type: ignore[union-attr]
-                    for q in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)
-                    if not isinstance(q.graph_name, ox.DefaultGraph) and not names.is_internal(q.graph_name.value)  # type: ignore[union-attr]
-                }
+                found = (q.graph_name for q in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None))
+                holders = {g.value for g in found if isinstance(g, ox.NamedNode) and not names.is_internal(g.value)}
                 if not isinstance(self.home_of(quad.triple, holders), ox.DefaultGraph):
                     only_derived.add(quad.triple)
         memory.bulk_extend(

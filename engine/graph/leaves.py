@@ -19,10 +19,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-import pyoxigraph as ox
-
 from engine.graph.hashing import SET_EMPTY, SET_INNER, SET_LEAF, SET_SALT, SET_SALTED, new
-from engine.graph.terms import triple_line
 
 SUBJECT, PREDICATE, OBJECT = 12, 8, 12  # bytes of a place
 PLACE = SUBJECT + PREDICATE + OBJECT
@@ -36,11 +33,6 @@ class Leaf(NamedTuple):
 
     path: bytes
     value: bytes
-
-
-def leaf_of(triple: ox.Triple, salt: bytes | None = None) -> Leaf:
-    """The leaf of a canonical triple; `salt` is the graph's when it has one."""
-    return line_leaf(triple_line(triple), salt)
 
 
 def line_leaf(line: str, salt: bytes | None = None) -> Leaf:

@@ -16,7 +16,7 @@ from engine.errors import InputError, did_you_mean
 from engine.graph import history, names
 from engine.graph.kernel import Kernel, now_utc
 from engine.graph.log import Transaction
-from reasoners.graph import Delta, Term
+from reasoners.graph import Delta, GraphName, Term
 from reasoners.vocab import DAPP, PREFIXES, RDF, RDFS
 
 Json = dict[str, Any]
@@ -72,7 +72,9 @@ def decode_term(text: str) -> Term:
         triple = next(iter(ox.parse(f"<urn:s> <urn:p> {text} .", format=ox.RdfFormat.N_TRIPLES))).triple
     except SyntaxError as error:
         raise InputError(f"{text!r} is not an RDF term", rule="N-Triples: <iri>, \"text\", \"1\"^^<type>, _:label") from error
-    return triple.object  # type: ignore[return-value]
+    obj: Any = triple.object
+    term: Term = obj
+    return term
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -137,13 +139,17 @@ def _bounded(items: Iterable[Any], limit: int) -> Iterator[Any]:
 @method
 def quads(kernel: Kernel, params: Json, caller: Caller) -> str:
     """Quads matching a pattern, as N-Quads; `graph` None is the closure with what is inert."""
-    pattern = [None if params.get(k) is None else decode_term(params[k]) for k in ("subject", "predicate", "object")]
+    subject, predicate, obj = (
+        None if params.get(k) is None else decode_term(params[k]) for k in ("subject", "predicate", "object")
+    )
+    if isinstance(subject, ox.Literal) or not (predicate is None or isinstance(predicate, ox.NamedNode)):
+        return ""
     graph = params.get("graph")
     with kernel.lock.held():
-        graphs = [ox.DefaultGraph(), names.INERT] if graph is None else [ox.NamedNode(graph)]
-        return "".join(
-            f"{q} .\n" for g in graphs for q in kernel.store.store.quads_for_pattern(*pattern, g)  # type: ignore[call-overload]
-        )
+        union: list[GraphName] = [ox.DefaultGraph(), names.INERT]
+        graphs = union if graph is None else [ox.NamedNode(graph)]
+        store = kernel.store.store
+        return "".join(f"{q} .\n" for g in graphs for q in store.quads_for_pattern(subject, predicate, obj, g))
 
 
 @method

@@ -18,6 +18,7 @@ import pyoxigraph as ox
 from engine.errors import InputError
 from reasoners.errors import did_you_mean
 
+NOT_SPARQL = "not SPARQL"  # how the message of a plain syntax error begins
 GRAMMAR = "https://www.w3.org/TR/sparql11-query/#sparqlGrammar"
 
 _BASE_CHARS = (
@@ -243,7 +244,7 @@ def syntax_error(
         expected = match[3]
     expected = " ".join(expected.split())
     return InputError(
-        f"not SPARQL: {expected if len(expected) <= 200 else expected[:200] + '…'}",
+        f"{NOT_SPARQL}: {expected if len(expected) <= 200 else expected[:200] + '…'}",
         place=where,
         rule=GRAMMAR,
         remedy="correct the text at or just before that place",
@@ -282,6 +283,6 @@ def _diagnose(text: str, given: Prologue, start: int) -> InputError | None:
 
 
 __all__ = [
-    "GRAMMAR", "Prologue", "Reads", "Token", "place", "reads", "reads_of_query", "refuse_service", "resolve_iri",
-    "string_value", "syntax_error", "tokens", "unescape",
+    "GRAMMAR", "NOT_SPARQL", "Prologue", "Reads", "Token", "place", "reads", "reads_of_query", "refuse_service",
+    "resolve_iri", "string_value", "syntax_error", "tokens", "unescape",
 ]  # fmt: skip

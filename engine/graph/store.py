@@ -108,7 +108,7 @@ class StoreView:
                 elif graph == names.INERT:
                     in_inert = True
                 else:
-                    before.add(graph.value)  # type: ignore[union-attr]  # graph names here are never blank
+                    before.add(graph.value)
             after = (before - gone.get(triple, empty)) | come.get(triple, empty)
             home = self._home_of(triple, after)
             if in_closure != (home == _DEFAULT):

@@ -235,7 +235,8 @@ def _integer(literal: ox.Literal, text: str, datatype: str) -> ox.Literal:
     if (low is not None and number < low) or (high is not None and number > high):
         bounds = f"from {low} up" if high is None else f"up to {high}" if low is None else f"from {low} to {high}"
         raise _ill_typed(text, datatype, f"a number {bounds}")
-    return ox.Literal(str(number), datatype=_INTEGER)
+    form = str(number)
+    return literal if form == text and datatype == _INTEGER.value else ox.Literal(form, datatype=_INTEGER)
 
 
 def _decimal(literal: ox.Literal, text: str, datatype: str) -> ox.Literal:

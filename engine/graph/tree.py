@@ -32,9 +32,9 @@ from engine.graph.leaves import (
     empty_root,
     fold,
     gap_bits,
-    leaf_of,
     leaf_prefix,
     leaf_salt,
+    line_leaf,
     prefix_of,
     shared_bits,
 )
@@ -54,6 +54,11 @@ _SCHEMA = (
 _PAGE_BITS = 40  # of a page's row id; the bits above are the tree's
 
 _Op = tuple[bytes, bytes | None, bytes | None]  # place, value to remove, value to add
+
+
+def leaf_of(triple: ox.Triple, salt: bytes | None = None) -> Leaf:
+    """The leaf of a canonical triple; `salt` is the graph's when it has one."""
+    return line_leaf(triple_line(triple), salt)
 
 
 @dataclass(slots=True)

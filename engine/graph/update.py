@@ -21,12 +21,12 @@ import pyoxigraph as ox
 
 from engine.errors import InputError
 from engine.graph import names
+from engine.graph.reading import EVERYBODY, merged
 from engine.graph.terms import canonical
 from engine.graph.update_syntax import Manage, Modify, Place, Slot, Template, parse_update
 from reasoners.graph import Delta, GraphName
 
 Changes = dict[str, tuple[list[ox.Triple], list[ox.Triple]]]  # graph -> (removed, added)
-_EVERYBODY: tuple[GraphName, ...] = (ox.DefaultGraph(), names.INERT)
 _Row = dict[str, "ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple"]
 
 
@@ -55,7 +55,7 @@ class Scope:
     target: ox.NamedNode
     named: frozenset[str]
     mine: Callable[[str], bool]
-    default: tuple[GraphName, ...] = _EVERYBODY
+    default: tuple[GraphName, ...] = EVERYBODY
 
     @property
     def union(self) -> bool:
@@ -285,7 +285,7 @@ class _Evaluation:
         store, offered = self.store, where.reads.named(named)
         if len(default) > 1 and operation.using and (fresh or where.reads.subselect):
             # the engine shows a triple that two of the graphs hold twice; a merge shows it once
-            store, default = _merged(store, default, offered), (ox.DefaultGraph(),)
+            store, default = merged(store, default, offered), (ox.DefaultGraph(),)
         head = " ".join(f"?{v}" for v in variables) or "(1 AS ?dappopsRow)"
         once = "" if variables or fresh else " LIMIT 1"
         result = store.query(
@@ -402,15 +402,6 @@ def instantiate(
             graph = name
         if isinstance(subject, ox.NamedNode | ox.BlankNode) and isinstance(predicate, ox.NamedNode) and obj is not None:
             yield ox.Triple(subject, predicate, obj), graph
-
-
-def _merged(store: ox.Store, default: Iterable[GraphName], named: Iterable[ox.NamedNode]) -> ox.Store:
-    copy = ox.Store()
-    for graph in default:
-        copy.extend(ox.Quad(q.subject, q.predicate, q.object) for q in store.quads_for_pattern(None, None, None, graph))
-    for graph in named:
-        copy.extend(store.quads_for_pattern(None, None, None, graph))
-    return copy
 
 
 def _refuse_internal(graph: str, place: str) -> None:

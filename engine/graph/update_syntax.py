@@ -16,6 +16,7 @@ import pyoxigraph as ox
 from engine.errors import InputError
 from engine.graph.sparql_text import (
     GRAMMAR,
+    NOT_SPARQL,
     Prologue,
     Reads,
     Token,
@@ -112,6 +113,7 @@ class _Parser:
         self.at = 0
         self.blanks: dict[str, ox.BlankNode] = {}
         self.used: set[str] = set()  # labels in INSERT DATA
+        self.ground = self.no_blanks = False  # what the clause at hand may not hold: variables, blank nodes
 
     # -- operations -------------------------------------------------------------------------------------------------
     def operations(self) -> list[Operation]:
@@ -123,11 +125,25 @@ class _Parser:
             if self.peek().kind == "end":
                 return found
             end = self.segment_end()
-            _check(self.text, self.peek().start, self.stream[end].start, self.prologue)
+            problem: InputError | None = None
+            try:
+                _check(self.text, self.peek().start, self.stream[end].start, self.prologue)
+            except InputError as error:
+                problem = error
             self.blanks = {}
-            found.append(self.operation())
-            if self.at != end:
-                raise self.unexpected()
+            try:
+                found.append(self.operation())
+                if self.at != end:
+                    raise self.unexpected()
+            except InputError as error:
+                # both judge: this parser knows the place of more mistakes, pyoxigraph knows all of them
+                if problem is None or problem.message.startswith(NOT_SPARQL):
+                    raise
+                raise problem from error
+            except (KeyError, ValueError) as error:  # an undeclared prefix, a malformed IRI or language tag
+                raise problem or self.unexpected(self.stream[self.at - 1]) from error
+            if problem is not None:
+                raise problem
             self.skip_mark(";")
 
     def segment_end(self) -> int:
@@ -164,7 +180,7 @@ class _Parser:
             self.skip_word("TO")
             verb: Verb = "ADD" if word == "ADD" else "MOVE" if word == "MOVE" else "COPY"
             return Manage(where, verb, silent, source, self.graph_place())
-        raise self.unexpected()
+        raise self.unexpected(token, "an update begins with INSERT, DELETE, WITH, CLEAR, …; a query goes to `query`")
 
     def graph_place(self) -> Place:
         if self.skip_word("DEFAULT"):
@@ -182,12 +198,12 @@ class _Parser:
         insert: tuple[Template, ...] = ()
         if self.skip_word("DELETE"):
             if self.skip_word("DATA"):
-                return Modify(where, delete=self.quads())
+                return Modify(where, delete=self.quads(ground=True, no_blanks=True))
             if self.skip_word("WHERE"):
                 start = self.at
-                delete = self.quads()
+                delete = self.quads(no_blanks=True)
                 return Modify(where, delete=delete, where=self.cut(start, self.at))
-            delete = self.quads()
+            delete = self.quads(no_blanks=True)
         if self.skip_word("INSERT"):
             if self.skip_word("DATA"):
                 return Modify(where, insert=self.data())
@@ -223,14 +239,15 @@ class _Parser:
         return Where(self.text[part[0].start : part[-1].end], self.prologue, found)
 
     # -- templates --------------------------------------------------------------------------------------------------
-    def quads(self) -> tuple[Template, ...]:
+    def quads(self, *, ground: bool = False, no_blanks: bool = False) -> tuple[Template, ...]:
         """QuadPattern or QuadData: https://www.w3.org/TR/sparql11-query/#rQuads"""
+        self.ground, self.no_blanks = ground, no_blanks
         found: list[Template] = []
         self.expect("{")
         while not self.skip_mark("}"):
             if self.skip_word("GRAPH"):
                 token = self.take()
-                graph = ox.Variable(token.text[1:]) if token.kind == "variable" else self.name(token)
+                graph = self.variable(token) if token.kind == "variable" else self.name(token)
                 self.expect("{")
                 while not self.skip_mark("}"):
                     self.triples(found, graph)
@@ -241,7 +258,7 @@ class _Parser:
     def data(self) -> tuple[Template, ...]:
         """INSERT DATA; its blank-node labels must be new (https://www.w3.org/TR/sparql11-query/#grammarBNodes)."""
         start = self.at
-        found = self.quads()
+        found = self.quads(ground=True)
         for token in self.stream[start : self.at]:
             if token.kind == "blank" and token.text in self.used:
                 raise InputError(
@@ -281,7 +298,7 @@ class _Parser:
     def verb(self) -> Slot:
         token = self.take()
         if token.kind == "variable":
-            return ox.Variable(token.text[1:])
+            return self.variable(token)
         if token.kind == "word" and token.text == "a":
             return RDF.type
         return self.name(token)
@@ -292,7 +309,7 @@ class _Parser:
         if kind in ("iri", "pname"):
             return self.name(token)
         if kind == "variable":
-            return ox.Variable(token.text[1:])
+            return self.variable(token)
         if kind == "string":
             return self.literal(token)
         if kind in _NUMBERS:
@@ -300,9 +317,9 @@ class _Parser:
         if token.kind == "word" and token.text in ("true", "false"):
             return ox.Literal(token.text, datatype=XSD.boolean)
         if kind == "blank":
-            return self.blanks.setdefault(token.text, ox.BlankNode())
+            return self.blanks.setdefault(token.text, self.fresh(token))
         if token.is_mark("["):
-            blank = ox.BlankNode()
+            blank = self.fresh(token)
             if not self.skip_mark("]"):
                 self.properties(blank, found, graph)
                 self.expect("]")
@@ -315,7 +332,7 @@ class _Parser:
         head: Slot = RDF.nil
         last: ox.BlankNode | None = None
         while not self.skip_mark(")"):
-            cell = ox.BlankNode()
+            cell = self.fresh(self.peek())
             if last is None:
                 head = cell
             else:
@@ -325,6 +342,16 @@ class _Parser:
         if last is not None:
             found.append(Template(last, RDF.rest, RDF.nil, graph))
         return head
+
+    def variable(self, token: Token) -> ox.Variable:
+        if self.ground:
+            raise self.unexpected(token, "DATA holds terms only; put variables into a WHERE clause")
+        return ox.Variable(token.text[1:])
+
+    def fresh(self, token: Token) -> ox.BlankNode:
+        if self.no_blanks:
+            raise self.unexpected(token, "a DELETE cannot name a blank node: find it with a variable in a WHERE clause")
+        return ox.BlankNode()
 
     def literal(self, token: Token) -> ox.Literal:
         value = string_value(token.text)
@@ -371,13 +398,18 @@ class _Parser:
             raise self.unexpected(token)
         return self.prologue.iri(token)
 
-    def unexpected(self, token: Token | None = None) -> InputError:
+    def unexpected(self, token: Token | None = None, remedy: str = "") -> InputError:
         token = token or self.peek()
+        if not remedy:
+            later = token.text in ("<<", "~", "{") or token.kind == "language"
+            remedy = "correct the text at or just before that place"
+            if later:
+                remedy += "; RDF 1.2 (triple terms, reifiers, annotations) is not taken"
         return InputError(
-            f"{token.text or 'the end'!r} is not expected here",
+            f"{NOT_SPARQL}: {token.text or 'the end'!r} is not expected here",
             place=place(self.text, token.start),
             rule=GRAMMAR,
-            remedy="write SPARQL 1.1 terms (no triple terms, reifiers or annotations)",
+            remedy=remedy,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -75,10 +76,18 @@ def _facts(question: str, triples: Iterable[ox.Triple], seconds: float) -> list[
         key, _, value = line.partition("\t")
         facts.append((key, value))
     if run.returncode != 0 or ("done", "") not in facts:
-        lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
-        reason = next((line for line in lines if "Exception" in line or "error:" in line), lines[-1])
-        raise InputError(f"HermiT cannot work on this ontology: {reason.strip()}", place="reasoners.classify")
+        raise InputError(
+            f"HermiT cannot work on this ontology: {_reason(run.stderr.decode(errors='replace'))}",
+            place="reasoners.classify",
+            remedy="keep to OWL 2 DL and its datatypes (https://www.w3.org/TR/owl2-syntax/#Datatype_Maps)",
+        )
     return facts
+
+
+def _reason(errors: str) -> str:
+    """The message of the Java exception, without its stack."""
+    lines = itertools.takewhile(lambda line: not line.startswith("\tat "), errors.strip().splitlines())
+    return " ".join(line.strip() for line in lines) or "no output"
 
 
 def _java() -> str:

@@ -10,6 +10,7 @@ Source: Gupta, Mumick, Subrahmanian, "Maintaining views incrementally" (SIGMOD 1
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,12 +23,13 @@ from reasoners.derive.schema import Schema, narrow, schema_of
 from reasoners.derive.strata import Stratum, stratify
 from reasoners.derive.text import bind_now, has_trailing_values
 from reasoners.derive.workspace import MemoryWorkspace, Workspace, derived_graph, quad
-from reasoners.errors import InputError
+from reasoners.errors import InputError, IntegrityError
 from reasoners.graph import Term, View, memory_view
 from reasoners.sparql.footprint import footprint
 from reasoners.sparql.reads import Affected, Index, Read
 
 CHUNK = 200  # subjects per query; larger chunks gain nothing (measured)
+SETTLES = 100  # waves of over-deletion in one stratum; one is enough for every rule that is accepted
 FEW = 4  # up to so many subjects, one substituted query each is as fast as a chunk
 
 
@@ -64,7 +66,7 @@ class _Compiled:
     whole: str  # why it is always run as a whole, or ''
     partly: tuple[str, ...]  # why some changes make it run as a whole
     flat: bool  # a VALUES clause at the end prunes it
-    literals: dict[Term, Term]  # template literals and the form in which the store holds them
+    literals: bool  # the template has literals of its own
 
 
 class Deriver:
@@ -175,8 +177,16 @@ class Deriver:
     def _fixpoint(self, work: Workspace, stratum: Stratum, state: _State, now: ox.Literal | None) -> None:
         members = self._members(stratum)
         again: Todo = {}
+        over_deletions = 0
         while True:
-            self._over_delete(work, stratum, members, state, again)
+            over_deletions += self._over_delete(work, stratum, members, state, again)
+            if over_deletions > SETTLES:
+                # Facts that are added come only after all losses are known; a second wave is a fault of ours.
+                raise IntegrityError(
+                    f"recursive rules do not settle: {', '.join(r.name for r in stratum.rules)}",
+                    place=stratum.rules[0].iri.value,
+                    remedy="disable one of these rules and report them",
+                )
             for one in members:
                 _put(again, one.number, state.take_grown(one))
             todo = [one for one in members if again.get(one.number, set()) != set()]
@@ -190,9 +200,13 @@ class Deriver:
 
     def _over_delete(
         self, work: Workspace, stratum: Stratum, members: Sequence[_Compiled], state: _State, again: Todo
-    ) -> None:
-        """Take away every held head that may have lost its support, and what may rest on it; note the subjects to redo."""
+    ) -> bool:
+        """Take away every held head that may have lost its support, and what may rest on it; note the subjects to redo.
+
+        Returns whether anything was taken away.
+        """
         done: Todo = {}
+        taken = False
         while True:
             changes: dict[ox.NamedNode, tuple[set[ox.Triple], set[ox.Triple]]] = {}
             doomed: set[ox.Triple] = set()
@@ -211,8 +225,10 @@ class Deriver:
                 break
             self._index.affected(work.view, doomed, state.shrunk)
             work.write(changes)
+            taken = True
         for number, subjects in done.items():
             _put(again, number, subjects)
+        return taken
 
     def _write(
         self,
@@ -328,9 +344,10 @@ def _compile(number: int, rule: Rule) -> _Compiled:
         whole = "; ".join(partly)
     if whole:
         reads = dict.fromkeys(Read(None, r.predicate, r.from_subject, r.under, r.subject, r.obj) for r in reads)
+    literals = any(isinstance(h.object, ox.Literal) for h in found.heads)
     flat = not (found.sub_selects or found.aggregated or has_trailing_values(rule.text))
     return _Compiled(
-        number, rule, found, schema_of(found), tuple(reads), subjects, whole, tuple(partly), flat, _canonical(found)
+        number, rule, found, schema_of(found), tuple(reads), subjects, whole, tuple(partly), flat, literals
     )
 
 
@@ -382,29 +399,26 @@ def _construct(view: View, text: str, substitutions: dict[ox.Variable, Term] | N
 
 
 def _stored(one: _Compiled, triples: Iterable[ox.Triple]) -> set[ox.Triple]:
-    """The triples as the store gives them back, so that comparing with what is held is exact."""
+    """The triples as the store gives them back, so that comparing with what is held is exact.
+
+    Only literals written in the template can differ (`01`): computed and matched ones have the store's form already.
+    """
     if not one.literals:
         return set(triples)
-    out: set[ox.Triple] = set()
-    for t in triples:
-        form = one.literals.get(t.object) if isinstance(t.object, ox.Literal) else None
-        out.add(ox.Triple(t.subject, t.predicate, form) if form is not None else t)
-    return out
+    return {
+        ox.Triple(t.subject, t.predicate, _store_form(t.object)) if isinstance(t.object, ox.Literal) else t
+        for t in triples
+    }
 
 
-def _canonical(found: Analysis) -> dict[Term, Term]:
-    """Template literals that the store holds in another form (`01`): computed values come in that form already."""
-    store = ox.Store()
-    changed: dict[Term, Term] = {}
+@functools.lru_cache(maxsize=4096)
+def _store_form(literal: ox.Literal) -> ox.Literal:
     node = ox.NamedNode("urn:x")
-    for head in found.heads:
-        if isinstance(head.object, ox.Literal):
-            store.add(ox.Quad(node, node, head.object))
-            (back,) = store
-            store.remove(back)
-            if back.object != head.object and isinstance(back.object, ox.Literal):
-                changed[head.object] = back.object
-    return changed
+    store = ox.Store()
+    store.add(ox.Quad(node, node, literal))
+    back = next(iter(store)).object
+    assert isinstance(back, ox.Literal)
+    return back
 
 
 def _twice(rules: Sequence[Rule]) -> str:

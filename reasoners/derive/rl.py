@@ -63,7 +63,9 @@ def check_from_file(text: str, name: str) -> Check:
     """The check of a `.rq` file; InputError without a `# Problem:` line."""
     problem = source.header(text).get("Problem", "")
     if not problem:
-        raise InputError("the header has no `# Problem:` line", place=f"{name}.rq", remedy="say what the rows contradict")
+        raise InputError(
+            "the header has no `# Problem:` line", place=f"{name}.rq", remedy="say what the rows contradict"
+        )
     return Check(name, problem, source.strip_comments(text))
 
 
@@ -97,7 +99,9 @@ def _long_chains(view: View) -> Iterable[Rule]:
             continue
         path = "/".join(str(s) for s in steps)
         text = f"CONSTRUCT {{ ?u {head} ?w }} WHERE {{ ?u {path} ?w }}"
-        yield Rule(ox.NamedNode(f"urn:dappops:rl:chain:{head.value}"), text, frozenset({head.value}), "entail", trusted=True)
+        yield Rule(
+            ox.NamedNode(f"urn:dappops:rl:chain:{head.value}"), text, frozenset({head.value}), "entail", trusted=True
+        )
 
 
 @dataclass(slots=True)
@@ -209,5 +213,3 @@ def _is_axiom_triple(t: ox.Triple) -> bool:
 
 def _is_path(p: Pattern) -> bool:
     return len(list(path_reads(p.path))) != 1
-
-

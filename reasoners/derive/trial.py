@@ -92,7 +92,8 @@ def try_rule(
     if done.returncode or not lines:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise IntegrityError(
-            f"the trial of rule {rule.name!r} ended with status {done.returncode}: {' '.join(tail)}", place=rule.iri.value
+            f"the trial of rule {rule.name!r} ended with status {done.returncode}: {' '.join(tail)}",
+            place=rule.iri.value,
         )
     answer = json.loads(lines[-1])
     match answer:
@@ -125,7 +126,10 @@ def main(source: IO[bytes], sink: IO[str]) -> None:
     answer: dict[str, int | str] = {}
     try:
         heads: set[ox.Triple] = set()
-        for triple in store.query(order["text"], default_graph=[ox.DefaultGraph()]):
+        result = store.query(order["text"], default_graph=[ox.DefaultGraph()])
+        if not isinstance(result, ox.QueryTriples):
+            raise ValueError("a rule is a CONSTRUCT query")
+        for triple in result:
             heads.add(triple)
             if len(heads) > order["rows"]:
                 answer = {"over": "rows"}

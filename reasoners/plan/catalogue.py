@@ -166,7 +166,9 @@ def _objectives(source: Source, iri: ox.NamedNode) -> list[Objective]:
         if metric is None:
             continue
         weight = number(row["weight"])
-        one = Objective(metric, _node(row["property"]), row["direction"] == DAPPI.Maximise, 1.0 if weight is None else weight)
+        one = Objective(
+            metric, _node(row["property"]), row["direction"] == DAPPI.Maximise, 1.0 if weight is None else weight
+        )
         old = out.get(metric)
         out[metric] = one if old is None else Objective(metric, old.property, old.maximise, old.weight + one.weight)
     return [out[m] for m in sorted(out, key=lambda m: m.value)]
@@ -189,7 +191,9 @@ def read_catalogue(source: Source, options: Options, currency: str, now: datetim
         _keep(capacity, offer, number(row["capacity"]), min)
     if not kind:
         raise InputError(
-            "the graph holds no service offers", rule=DAPP.ServiceOffer.value, remedy="import a catalogue: `dappops import`"
+            "the graph holds no service offers",
+            rule=DAPP.ServiceOffer.value,
+            remedy="import a catalogue: `dappops import`",
         )
     if len(kind) > options.max_offers:
         raise InputError(

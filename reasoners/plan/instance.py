@@ -90,9 +90,7 @@ class Instance:
             region=[a[k] for a, k in zip(self.region, chosen, strict=True)],
             latency=self.latency,
             limits=self.limits,
-            budgets=[
-                Budget(tuple(v[k] for v, k in zip(b.values, chosen, strict=True)), b.bound) for b in self.budgets
-            ],
+            budgets=[Budget(tuple(v[k] for v, k in zip(b.values, chosen, strict=True)), b.bound) for b in self.budgets],
             capacity=self.capacity,
             worst_latency=self.worst_latency,
         )

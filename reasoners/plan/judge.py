@@ -96,7 +96,7 @@ class Table:
             if marks[offer] >= 0:
                 body = self.bodies[marks[offer]]
                 out.append(
-                    Verdict(constraint, body.rule, body.wanted, body.found, False, body.known, body.margin)  # noqa: FBT003
+                    Verdict(constraint, body.rule, body.wanted, body.found, False, body.known, body.margin)
                 )
         return out
 
@@ -122,9 +122,7 @@ def judge(
     return table
 
 
-def _scopes(
-    head: Head, units: Sequence[ox.NamedNode], application: ox.NamedNode
-) -> Sequence[ox.NamedNode | None]:
+def _scopes(head: Head, units: Sequence[ox.NamedNode], application: ox.NamedNode) -> Sequence[ox.NamedNode | None]:
     if not head.per_unit:
         return (None,)
     if isinstance(head.object, ox.Variable) and head.object.value == SCOPE:
@@ -236,7 +234,18 @@ def _terms(value: object) -> tuple[Term, ...]:
 
 _NUMERIC = frozenset(
     "http://www.w3.org/2001/XMLSchema#" + name
-    for name in ("integer", "decimal", "double", "float", "int", "long", "short", "byte", "nonNegativeInteger", "positiveInteger")
+    for name in (
+        "integer",
+        "decimal",
+        "double",
+        "float",
+        "int",
+        "long",
+        "short",
+        "byte",
+        "nonNegativeInteger",
+        "positiveInteger",
+    )
 )
 
 

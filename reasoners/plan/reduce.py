@@ -25,7 +25,9 @@ def dominance(instance: Instance) -> list[Ints]:
     for u in instance.units:
         time = instance.time[u] if u in timed else np.zeros(len(instance.offer[u]))
         region = instance.region[u] if u in joined else np.zeros(len(instance.offer[u]), dtype=np.int64)
-        scarce = np.array([instance.capacity.get(int(o), 1 << 30) < len(instance.units) for o in instance.offer[u]], bool)
+        scarce = np.array(
+            [instance.capacity.get(int(o), 1 << 30) < len(instance.units) for o in instance.offer[u]], bool
+        )
         budgets = [b.values[u] for b in instance.budgets]
         order = np.lexsort((np.arange(len(time)), scarce, *budgets, instance.cost[u], time, region))
         if budgets:
@@ -86,12 +88,16 @@ def least_times(instance: Instance, limit: Limit) -> Times:
         reach[u] = np.zeros(size)
         for a, b in limit.edges:
             if b == u:
-                reach[u] = np.maximum(reach[u], ((reach[a] + fastest[a])[:, None] + latency).min(axis=0, initial=np.inf))
+                reach[u] = np.maximum(
+                    reach[u], ((reach[a] + fastest[a])[:, None] + latency).min(axis=0, initial=np.inf)
+                )
     for u in reversed(limit.nodes):
         after[u] = np.zeros(size)
         for a, b in limit.edges:
             if a == u:
-                after[u] = np.maximum(after[u], (latency + (fastest[b] + after[b])[None, :]).min(axis=1, initial=np.inf))
+                after[u] = np.maximum(
+                    after[u], (latency + (fastest[b] + after[b])[None, :]).min(axis=1, initial=np.inf)
+                )
     return Times(reach, fastest, after)
 
 

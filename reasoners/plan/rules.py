@@ -93,7 +93,9 @@ def compile_rule(rule: PlanRule) -> list[Head]:
     return heads
 
 
-def rows(head: Head, view: View, given: Mapping[str, ox.NamedNode | ox.Literal], unit: ox.NamedNode | None) -> Iterator[Row]:
+def rows(
+    head: Head, view: View, given: Mapping[str, ox.NamedNode | ox.Literal], unit: ox.NamedNode | None
+) -> Iterator[Row]:
     """Rows of one conclusion, with the object variable bound to `unit` (None: unbound).
 
     Raises InputError when the query cannot be evaluated.

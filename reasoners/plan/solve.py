@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from reasoners.optimise import INFINITY, Model
-from reasoners.plan.instance import EPSILON, Instance, Limit
+from reasoners.plan.instance import Instance, Limit
 from reasoners.plan.reduce import dominance, in_time, possible_hops
 
 
@@ -60,7 +60,12 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
     if found.status in ("infeasible", "unknown", "unbounded"):
         status: Literal["infeasible", "unknown"] = "infeasible" if found.status == "infeasible" else "unknown"
         return Answer(
-            status, solver="HiGHS", version=found.version, reduced=small.pairs, size=program.model.size, bound=found.bound
+            status,
+            solver="HiGHS",
+            version=found.version,
+            reduced=small.pairs,
+            size=program.model.size,
+            bound=found.bound,
         )
     picked = program.choice(found.values)
     value = small.objective(picked)

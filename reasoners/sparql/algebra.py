@@ -95,8 +95,9 @@ def path(node: Anything) -> Path:
             return wraps[str(node.mod)](path(node.path))
         case NegatedPath():
             ahead = [ox.NamedNode(str(p)) for p in node.args if isinstance(p, URIRef)]
-            behind = [ox.NamedNode(str(p.arg)) for p in node.args if isinstance(p, InvPath)]
+            # rdflib loses the names of inverse members: every predicate counts on that side.
+            behind = len(ahead) < len(node.args)
             # `!(^p)` alone walks only backwards: https://www.w3.org/TR/sparql11-query/#eval_negatedPropertySet
-            return Negated(frozenset(ahead) if ahead or not behind else None, frozenset(behind) if behind else None)
+            return Negated(frozenset(ahead) if ahead or not behind else None, frozenset() if behind else None)
         case _:
             raise InputError(f"unknown path {node!r}", remedy="use SPARQL 1.1 property paths")

@@ -280,7 +280,8 @@ def _check(place: Term, root: Anything, bound: set[str], optional: set[str], *, 
             raise refuse("SERVICE", "constraints read the data graph only")
         if n.name in ("values", "InlineData") or (n.name == "ToMultiSet" and n.get("p") is None):
             raise refuse("VALUES", "use FILTER (?x IN (…))")
-        if n.name == "Extend" and str(n.var) in bound | optional:
+        # A grouped variable comes back as an Extend from the parser's own aggregate.
+        if n.name == "Extend" and str(n.var) in bound | optional and not str(n.expr).startswith("__agg_"):
             raise refuse(f"AS ?{n.var}", "assign to another variable")
         if n.name == "Project" and n is not top:
             # `*` projects what the pattern binds, and a FILTER binds nothing.

@@ -76,11 +76,13 @@ def compare(a: Term, operator: str, b: Term) -> bool:
         except ArithmeticError:
             return False
         return x < y if operator == "<" else x <= y if operator == "<=" else x > y if operator == ">" else x >= y
-    return holds(f"{a} {operator} {b}")
+    return holds(compare_text(str(a), operator, str(b)))
 
 
 def compare_text(v: str, operator: str, bound: str) -> str:
-    return f"COALESCE({v} {operator} {bound}, false)"
+    # The store says `x <= x` of any term; an IRI is not comparable.
+    literal = f"isLiteral({v}) && " if operator.endswith("=") else ""
+    return f"COALESCE({literal}{v} {operator} {bound}, false)"
 
 
 def matches(value: Term, regex: ox.Literal, flags: ox.Literal | None) -> bool:

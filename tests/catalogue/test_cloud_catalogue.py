@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalogue import azure, carbon, ec2, latency, places, sources
-from engine.catalogue.cloud import NO_GRID, NO_REGION, PROVIDERS, CloudCatalogue
+from engine.catalogue import azure, carbon, latency, places, sources
+from engine.catalogue.cloud import BARE, NO_GRID, NO_REGION, PROVIDERS, ZERO, CloudCatalogue
 from engine.catalogue.records import Record
 from engine.errors import InputError, NotAvailableError
 from reasoners.vocab import DAPP, DAPPI, GEO, PROV, RDF, RDFS
@@ -57,7 +57,7 @@ def test_offers_are_exactly_the_prices_above_zero(
 def test_prices_of_zero_are_counted_and_not_offered(catalogue: CloudCatalogue, records: list[Record]) -> None:
     zero = {(sku, region) for sku, row in LISTS["aws"].items() for region, price in row.items() if not price}
     assert zero
-    assert catalogue.left_out[f"aws: {ec2.ZERO}"] == len(zero)
+    assert catalogue.left_out[f"aws: {ZERO}"] == len(zero)
     assert not {tuple(r.name.split()[2:]) for r in of_kind(records, "offer") if " aws " in r.name} & zero
 
 
@@ -97,7 +97,7 @@ def test_types_say_what_moto_says(records: list[Record]) -> None:
 
 def test_types_have_only_a_name_when_no_source_describes_them(catalogue: CloudCatalogue, records: list[Record]) -> None:
     bare = [r for r in of_kind(records, "type") if not values(r, DAPP.vcpus)]
-    assert len(bare) == sum(n for reason, n in catalogue.left_out.items() if reason.endswith(ec2.BARE))
+    assert len(bare) == sum(n for reason, n in catalogue.left_out.items() if reason.endswith(BARE))
     assert bare
     for record in bare:
         assert {t.predicate for t in record.triples} == {RDF.type, RDFS.label, PROV.wasDerivedFrom}, record.name
@@ -134,17 +134,22 @@ def test_each_thing_belongs_to_one_record_of_the_graph_and_has_an_iri(records: l
 
 def test_catalogue_is_the_same_when_made_again(catalogue: CloudCatalogue, records: list[Record]) -> None:
     assert len(catalogue) == len(records)
-    assert list(catalogue.records()) == records
+    first, second = (
+        list(CloudCatalogue(catalogue.graph, regions=["eu-west-1", "westeurope"]).records()) for _ in (1, 2)
+    )
+    assert first == second
+    assert set(first) < set(records)
 
 
 def test_triples_come_back_unchanged_when_stored_and_parsed(records: list[Record], graph: str) -> None:
-    triples = {t for r in records for t in r.triples}
+    triples = {
+        t for r in [*records[::6], *(r for r in records if r.name[:5] not in {"offer", "link "})] for t in r.triples
+    }
     store = ox.Store()
     store.bulk_extend(ox.Quad(t.subject, t.predicate, t.object) for t in triples)
     assert {q.triple for q in store} == triples
-    some = {t for r in records[::9] for t in r.triples}
-    lines = ox.serialize(some, format=ox.RdfFormat.N_TRIPLES) or b""
-    assert {q.triple for q in ox.parse(lines, format=ox.RdfFormat.N_TRIPLES)} == some
+    lines = ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES) or b""
+    assert {q.triple for q in ox.parse(lines, format=ox.RdfFormat.N_TRIPLES)} == triples
 
 
 def test_every_statement_of_quality_names_its_source(records: list[Record]) -> None:
@@ -212,10 +217,11 @@ def test_azure_sizes_agree_where_two_tables_describe_them() -> None:
         assert Decimal(table[size]["memory"]) * 1024 == early[size]["ram"], size
 
 
-@pytest.mark.parametrize(
-    ("size", "vcpus"),
-    [("nv16asv4", 16), ("dc2s", 2), ("d96adsv5", 96), ("e96-24asv4", 24), ("d14", None), ("d13s", None), ("pb6s", None), ("g5", None), ("!", None)],
-)  # fmt: skip
+NAMED = {"nv16asv4": 16, "dc2s": 2, "d96adsv5": 96, "e96-24asv4": 24}
+UNNAMED = ("d14", "d13s", "pb6s", "g5", "!")
+
+
+@pytest.mark.parametrize(("size", "vcpus"), [*NAMED.items(), *((size, None) for size in UNNAMED)])
 def test_vcpus_are_read_off_a_name_only_where_names_tell(size: str, vcpus: int | None) -> None:
     known = {row["size"]: int(row["vcpus"]) for row in sources.table("azure_sizes.csv")}
     assert azure.Convention({s: n for s, n in known.items() if s != size}).vcpus(size) == vcpus

@@ -25,7 +25,7 @@ MESSAGE = "A thing needs one whole size: add e:size."
 def thing(graph: str, number: int, *sizes: int) -> Record:
     node = ox.NamedNode(f"{graph}/thing/{number}")
     sized = (ox.Triple(node, SIZE, integer(size)) for size in sizes)
-    return Record(f"thing {number}", (ox.Triple(node, TYPE, THING), *sized))
+    return Record(f"thing {number}", (ox.Triple(node, TYPE, THING), *sized), complete=True)
 
 
 def test_bad_records_are_named_and_good_ones_go_in(target: Callable[..., Any], graph: str) -> None:
@@ -105,6 +105,15 @@ def test_changed_value_replaces_the_old_one_when_the_state_is_known(target: Call
     assert kb.triples() == {*thing(graph, 1, 6).triples, *thing(graph, 2, 5).triples}
     adding = run_import(kb, [thing(graph, 1, 7)], graph=graph)
     assert [r.message for r in adding.refused] == [MESSAGE]  # without the state it would be a second size
+
+
+def test_incomplete_record_only_adds(target: Callable[..., Any], graph: str) -> None:
+    kb = target()
+    run_import(kb, [thing(graph, 1, 5)], graph=graph, current=kb.view)
+    more = ox.Triple(ox.NamedNode(f"{graph}/thing/1"), NEXT, ox.NamedNode("urn:e:end"))
+    report = run_import(kb, [Record("more", (more,))], graph=graph, current=kb.view)
+    assert (report.added, report.removed) == (1, 0)
+    assert kb.triples() == {*thing(graph, 1, 5).triples, more}
 
 
 def test_old_value_stays_when_the_new_one_is_refused(target: Callable[..., Any], graph: str) -> None:
@@ -220,7 +229,7 @@ def test_violation_of_a_node_outside_is_the_record_that_states_the_value(
 def test_file_with_one_bad_thing_imports_the_rest(target: Callable[..., Any], graph: str, tmp_path: Path) -> None:
     path = tmp_path / "things.ttl"
     path.write_text(
-        "@prefix e: <urn:e:> . <a> a e:Thing ; e:size 1 . <b> a e:Thing ; e:of [ e:size 2 ] . <c> a e:Thing ; e:size 3 ."
+        "@prefix e: <urn:e:> . <a> a e:Thing ; e:size 1 .<b> a e:Thing ; e:of [ e:size 2 ] . <c> a e:Thing ; e:size 3 ."
     )
     kb = target()
     report = run_import(kb, read_file(path, graph=graph), graph=graph)

@@ -1,4 +1,4 @@
-"""RDF files become records without loss; whatever is wrong with a file is one clear error before anything is written."""
+"""RDF files become records without loss; what is wrong with a file is one clear error before anything is written."""
 
 from __future__ import annotations
 
@@ -101,16 +101,17 @@ def test_damaged_file_is_read_or_refused_when_bytes_change(
     for _ in range(data.draw(st.integers(1, 3))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
+    refusal: InputError | None = None
+    records: list[Record] = []
     try:
         records = read(folder / "x", bytes(whole[:cut]), format=name)
     except InputError as error:
-        assert str(folder) in error.place
-        assert error.remedy
-    else:
-        assert all(record.triples for record in records)
+        refusal = error
+    assert all(record.triples for record in records)
+    assert refusal is None or (str(folder) in refusal.place and refusal.remedy)
 
 
-HOSTILE = {
+HOSTILE: dict[str, tuple[bytes | str, str]] = {
     "syntax.ttl": ('<x> <urn:p> 1 .\n<x> <urn:p> "a', "ttl:2:"),
     "iri.ttl": ("<urn:a> <urn:p> 1 .\n<urn:a b> <urn:p> 1 .", "ttl:2:1"),
     "language.ttl": ('<urn:a> <urn:p> "x"@waytoolongtag .', "ttl:1:"),
@@ -128,7 +129,7 @@ HOSTILE = {
     "cut.rdf": (f'<rdf:RDF {RDF_NS}>\n<rdf:Description rdf:about="urn:a">', "rdf:2:"),
     "cut-before.rdf": (f"<rdf:RDF {RDF_NS}>", "rdf:1:"),
     "empty.rdf": ("", "rdf:1:1"),
-    "prefix.rdf": (f'<rdf:RDF {RDF_NS}>\n<rdf:Description rdf:about="urn:a"><x:p/></rdf:Description></rdf:RDF>', "rdf:2:"),
+    "prefix.rdf": (f"<rdf:RDF {RDF_NS}>\n<rdf:Description><x:p/></rdf:Description></rdf:RDF>", "rdf:2:"),
     "deep.rdf": (f"<rdf:RDF {RDF_NS}>" + "<rdf:Description><e:p>" * 2000, "deep"),
     "bomb.rdf": (
         '<!DOCTYPE r [<!ENTITY a0 "' + "x" * 1000 + '">'
@@ -137,7 +138,7 @@ HOSTILE = {
         "amplification",
     ),
     "remote.jsonld": ('{"@id": "urn:a",\n "@context": "https://example.org/c"}', "jsonld:2:14"),
-    "import.jsonld": ('{"@id": "urn:a", "@context": {"@version": 1.1, "@import": "https://example.org/c"}}', "never use the network"),
+    "import.jsonld": ('{"@id": "urn:a", "@context": {"@import": "https://example.org/c"}}', "never use the network"),
     "comma.jsonld": ('{"@id": "urn:a",\n}', "jsonld:2:1"),
     "twice.jsonld": ('{"@id": "urn:a", "urn:p": 1, "urn:p": 2}', "'urn:p' occurs twice"),
     "nan.jsonld": ('{"@id": "urn:a", "urn:p": NaN}', "NaN"),

@@ -158,7 +158,7 @@ def _reference(
                 "unknown-value", value.position, f"{key!r} cannot be {text!r} here", f"write {' or '.join(names)}"
             )
             return
-    if not facets.classes:
+    if not facets.classes or isinstance(value, Item):  # what stands in another item was judged when it was read
         return
     if value.iri in known:
         types = known[value.iri].types

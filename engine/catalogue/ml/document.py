@@ -28,6 +28,7 @@ from reasoners.errors import InputError
 
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonld")
 CONTEXT = "https://w3id.org/dappops/context.jsonld"
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _IRI_IN_PATH = re.compile(r"<([^<>\s]+)>")
 
 
@@ -177,7 +178,7 @@ def load(
         report.add("encoding", undecoded, "the file is not UTF-8 from here on", "save it as UTF-8")
     words = vocabulary or shipped()
     if text.lstrip()[:1] in {"{", "["}:
-        text = text.replace("\t", " ")  # JSON may be indented with tabs; no string in it holds a raw one
+        text = _json_as_yaml(text)
     parsed = parse(text, report)
     root = parsed.root
     if isinstance(root, Mapping) and _is_jsonld(root):
@@ -201,6 +202,16 @@ def load(
         places,
         words,
     )
+
+
+def _json_as_yaml(text: str) -> str:
+    """JSON may be indented with tabs (no string holds a raw one) and writes characters beyond U+FFFF as two escapes."""
+
+    def joined(found: re.Match[str]) -> str:
+        code = 0x10000 + ((int(found[2], 16) - 0xD800) << 10) + int(found[3], 16) - 0xDC00
+        return f"{found[1]}\\U{code:08x}"
+
+    return _SURROGATES.sub(joined, text.replace("\t", " "))
 
 
 def _is_jsonld(root: Mapping) -> bool:

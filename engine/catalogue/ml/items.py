@@ -67,6 +67,15 @@ class Item:
     types_position: Position | None = None
     properties: list[Property] = field(default_factory=list)
     within: Item | None = None  # the item it is written in
+    _by_iri: dict[str, Property] = field(default_factory=dict)
+
+    def add(self, term: Term, position: Position, values: list[Text | Ref | Item]) -> None:
+        """Values of a property; with those it already has when it was written under another spelling."""
+        before = self._by_iri.get(term.iri)
+        if before is None:
+            self._by_iri[term.iri] = before = Property(term, position, [])
+            self.properties.append(before)
+        before.values.extend(values)
 
     def values(self, prop: ox.NamedNode | str) -> list[Text | Ref | Item]:
         """All values of a property."""
@@ -176,14 +185,12 @@ def from_triples(found: Iterable[ox.Triple], vocabulary: Vocabulary, base: str) 
         if predicate not in spelled:
             key = vocabulary.keys.get(predicate)
             spelled[predicate] = vocabulary.terms[key] if key is not None else foreign(predicate)
-        prop = next((each for each in item.properties if each.term.iri == predicate), None)
-        if prop is None:
-            prop = Property(spelled[predicate], START, [])
-            item.properties.append(prop)
+        made: Text | Ref | Item
         if isinstance(value, ox.Literal):
-            prop.values.append(Text(START, value.value, value.datatype.value, value.language or ""))
+            made = Text(START, value.value, value.datatype.value, value.language or "")
         else:
-            prop.values.append(Ref(START, name_of(value), name_of(value)))
+            made = Ref(START, name_of(value), name_of(value))
+        item.add(spelled[predicate], START, [made])
     return items
 
 

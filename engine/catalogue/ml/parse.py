@@ -117,7 +117,7 @@ def parse(text: str, report: Reporter) -> Parsed:
                 "indent with two spaces (most editors can insert spaces for tabs)",
             )
         first = len(report.errors)
-        for width in (2, 4, 8, 0):
+        for width in _likely_widths(text):
             del report.errors[first:]
             untabbed, shifts = _without_tabs(text, width)
             builder = _Builder(report, shifts)
@@ -146,6 +146,12 @@ def _indents(text: str) -> dict[int, str]:
     return {number: match[0] for number, match in found.items() if match}
 
 
+def _likely_widths(text: str) -> tuple[int, ...]:
+    """A file of tabs means levels by them; a stray tab among spaces most likely continues the line before."""
+    spaced = sum(1 for line in text.split("\n") if line.startswith(" ") and line.strip())
+    return (2, 4, 8, 0) if len(_indents(text)) > spaced else (0, 8, 4, 2)
+
+
 def _without_tabs(text: str, width: int) -> tuple[str, dict[int, int]]:
     """Each tab as `width` spaces (0: the indentation of the line before); line -> columns that were added."""
     lines = text.split("\n")
@@ -169,7 +175,8 @@ def _is_tab_error(error: yaml.MarkedYAMLError, text: str) -> bool:
 
 def _explain(error: yaml.MarkedYAMLError, builder: _Builder) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    begun = f" (begun at {builder.at(error.context_mark)})" if error.context and error.context_mark else ""
+    begin, end = builder.at(error.context_mark), builder.at(error.problem_mark)
+    begun = f" (begun at {begin})" if error.context and START < begin < end else ""
     return "this is not YAML: " + ", ".join(parts) + begun
 
 
@@ -190,6 +197,7 @@ class _Builder:
         self.anchors: dict[str, tuple[Node, int]] = {}  # node, size with aliases followed
         self.open: list[tuple[Mapping | Sequence, str | None]] = []
         self.keys: list[Scalar | None] = []  # the key waiting for its value, per open mapping
+        self.given: list[dict[str, Scalar]] = []  # the keys a mapping already has, per open mapping
         self.sizes: list[int] = []
         self.root: Node | None = None
         self.refused: set[str] = set()  # anchors whose aliases grew too large
@@ -225,6 +233,14 @@ class _Builder:
                 self._start(event)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._end()
+            if self.total > MAX_NODES:
+                self.report.add(
+                    "file-too-large",
+                    self.at(event.start_mark),
+                    f"more than {MAX_NODES:,} values; nothing after this is read",
+                    "split the description: what other owners state belongs in their own graphs",
+                )
+                break
         return self.root
 
     def _tag(self, event: yaml.NodeEvent) -> None:
@@ -284,6 +300,7 @@ class _Builder:
         self._attach(node)
         self.open.append((node, event.anchor))
         self.keys.append(None)
+        self.given.append({})
         self.sizes.append(1)
         self.total += 1
 
@@ -293,6 +310,7 @@ class _Builder:
             return
         node, anchor = self.open.pop()
         self.keys.pop()
+        self.given.pop()
         size = self.sizes.pop()
         if anchor is not None:
             self.anchors[anchor] = (node, size)
@@ -335,8 +353,8 @@ class _Builder:
         self.keys[-1] = None
         if key.text == "\0":
             return
-        first = parent.key(key.text)
-        if first is not None:
+        first = self.given[-1].setdefault(key.text, key)
+        if first is not key:
             self.report.add(
                 "duplicate-key",
                 key.position,

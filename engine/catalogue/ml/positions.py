@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 MAX_SUGGESTIONS = 200  # a hostile file with 100,000 unknown words must not buy as many fuzzy searches
 MAX_ERRORS = 1000
+MAX_WORDS = 3000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,10 +73,15 @@ class Reporter:
         """Record one error; `rule` is a short stable name such as `unknown-key`."""
         position = self.clip(position)
         key = (position, rule, message)
-        if key in self._seen or len(self.errors) >= MAX_ERRORS:
+        if key in self._seen or self.full:
             return
         self._seen.add(key)
         self.errors.append(MlError(message, self.file, position, rule, remedy))
+
+    @property
+    def full(self) -> bool:
+        """Whether further errors would be dropped."""
+        return len(self.errors) >= MAX_ERRORS
 
     def clip(self, position: Position) -> Position:
         """The nearest position that exists in the file (end-of-file marks of the parser lie behind it)."""
@@ -85,7 +92,7 @@ class Reporter:
 
     def nearest(self, word: str, known: Iterable[str]) -> str:
         """The known word most like `word`, or ''; remembered, because fuzzy search is slow."""
-        words = list(known)
+        words = list(islice(known, MAX_WORDS))
         key = (word, hash(tuple(words)))
         if key not in self._near:
             if len(self._near) >= MAX_SUGGESTIONS or len(word) > 80:

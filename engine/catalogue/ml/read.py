@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from engine.catalogue.ml import quantities
-from engine.catalogue.ml.items import BLANK, ID_FORM, Item, Property, Ref, Text, class_name, foreign
+from engine.catalogue.ml.items import BLANK, ID_FORM, Item, Ref, Text, class_name, foreign
 from engine.catalogue.ml.literals import Literals, each_of, hint
 from engine.catalogue.ml.parse import Mapping, Node, Parsed, Scalar, Sequence
 from engine.catalogue.ml.positions import START
@@ -35,6 +35,8 @@ class Reader(Literals):
     known: Collection[str] = ()
     items: dict[str, Item] = field(default_factory=dict)  # IRI -> item
     refs: list[tuple[Ref, Term]] = field(default_factory=list)
+    candidates: dict[str, list[str]] = field(default_factory=dict)  # property -> ids of items that could stand there
+    copies: dict[str, int] = field(default_factory=dict)  # IRI -> how many items claimed it
     doubled: set[str] = field(default_factory=set)  # local ids made up for items whose id was taken
 
     # -- documents ---------------------------------------------------------------------------------------------
@@ -130,14 +132,10 @@ class Reader(Literals):
             if term is None:
                 term = self._by_iri(key.text)
             if term is None:
-                self._unknown_key(key, self._keys_of(item), self._kind(item), value)
+                self._unknown_key(key, [] if self.report.full else self._keys_of(item), self._kind(item), value)
                 continue
             values = self.values(value, term, item, key.text, node)
-            before = next((each for each in item.properties if each.term.iri == term.iri), None)
-            if before is None:
-                item.properties.append(Property(term, key.position, values))
-            else:
-                before.values.extend(values)
+            item.add(term, key.position, values)
         return item
 
     def _by_iri(self, key: str) -> Term | None:
@@ -192,9 +190,10 @@ class Reader(Literals):
                 f"the id {item.local!r} was already given in line {first.position.line}",
                 "choose another id; to say more about the first item, add it there",
             )
-        number = 2
+        number = self.copies.get(item.iri, 1) + 1
         while f"{item.iri}-{number}" in self.items:
             number += 1
+        self.copies[item.iri] = number
         item.iri, item.local = f"{item.iri}-{number}", f"{item.local}-{number}"
         self.doubled.add(item.local)
         self.items[item.iri] = item
@@ -257,6 +256,7 @@ class Reader(Literals):
                 f"a {node.text} cannot stand here: a {wanted} is wanted",
                 f"write a {wanted} here, or move this item under the key it belongs to",
             )
+            return None  # else everything it has would be judged by a class nobody wants here
         return iri
 
     # -- values ------------------------------------------------------------------------------------------------
@@ -302,8 +302,9 @@ class Reader(Literals):
     def _reference(self, node: Scalar | Mapping, term: Term, item: Item, made: str) -> list[Text | Ref | Item]:
         if isinstance(node, Scalar):
             return [self.ref(node, term)]
-        if len(node.entries) == 1 and node.entries[0][0].text in _ID_KEYS and isinstance(node.entries[0][1], Scalar):
-            return [self.ref(node.entries[0][1], term)]
+        named = _only_id(node)
+        if named is not None:
+            return [self.ref(named, term)]
         return [self.item(node, term.classes, made, item)]
 
     def ref(self, node: Scalar, term: Term, *, kind: bool = False) -> Ref:
@@ -348,7 +349,11 @@ class Reader(Literals):
         term = self.vocabulary.terms["bound"]
         held = self._bound_term(metric)
         if isinstance(node, Mapping):
-            if len(node.entries) == 1 and node.entries[0][0].text in _ID_KEYS and isinstance(node.entries[0][1], Scalar):
+            if (
+                len(node.entries) == 1
+                and node.entries[0][0].text in _ID_KEYS
+                and isinstance(node.entries[0][1], Scalar)
+            ):
                 return [self.ref(node.entries[0][1], held or term, kind=True)]
             self.report.add(
                 "wrong-type", node.position, f"{key!r} wants a value, not a map", "write a number, a word or a name"
@@ -382,6 +387,8 @@ class Reader(Literals):
         return [*keys, *(name for name, sugar in SUGAR.items() if sugar.on(self, item)), "id", "type"]
 
     def _unknown_key(self, key: Scalar, fitting: Iterable[str], where: str, value: Node | None = None) -> None:
+        if self.report.full:
+            return
         near = self.report.nearest(key.text, fitting) or self.report.nearest(key.text, self.vocabulary.terms)
         remedy = "remove it, or write the key that was meant"
         if key.text == "<<":
@@ -399,6 +406,14 @@ class Reader(Literals):
     @staticmethod
     def _called(item: Item) -> str:
         return f" at {item.local!r}"
+
+
+def _only_id(node: Mapping) -> Scalar | None:
+    """The id of a map that has nothing else: JSON-LD's way to write a reference."""
+    if len(node.entries) != 1 or node.entries[0][0].text not in _ID_KEYS:
+        return None
+    value = node.entries[0][1]
+    return value if isinstance(value, Scalar) else None
 
 
 def slug(text: str) -> str:

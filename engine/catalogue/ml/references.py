@@ -20,7 +20,7 @@ def resolve(reader: Reader) -> None:
     for ref, term in reader.refs:
         own = local.get(ref.text) or (reader.base + ref.text if ref.text in reader.known else None)
         shipped = term.names.get(ref.text)
-        found = shipped or own or reader.vocabulary.things.get(ref.text) or _class_reference(reader, ref.text, term)
+        found = shipped or own or reader.vocabulary.things.get(ref.text) or _classes(reader, ref, term).get(ref.text)
         if found is None:
             found = reader.absolute(ref.text)
             if found is not None and not _exists(reader, found):
@@ -29,18 +29,16 @@ def resolve(reader: Reader) -> None:
             found = ref.text
         if found is not None:
             ref.iri = found
-        elif reader.complete:
+        elif reader.complete and not reader.report.full:
             _unknown_reference(reader, ref, term, local)
 
 
-def _class_reference(reader: Reader, text: str, term: Term) -> str | None:
-    """A class stands for all its members where a bound is a kind of thing (`accelerator: Gpu`)."""
-    iri = reader.vocabulary.classes.get(text)
-    if iri is None:
-        return None
-    if term.iri == DAPP.bound.value or any(up in reader.vocabulary.parents[iri] for up in term.classes):
-        return iri
-    return None
+def _classes(reader: Reader, ref: Ref, term: Term) -> dict[str, str]:
+    """The classes that may stand here for all their members (`accelerator: Gpu`), by name."""
+    if not ref.kind:
+        return {}
+    fitting = {sub for up in term.classes for sub in reader.vocabulary.kinds_of(up)}
+    return {class_name(iri): iri for iri in sorted(fitting or reader.vocabulary.parents)}
 
 
 def _exists(reader: Reader, iri: str) -> bool:
@@ -63,15 +61,10 @@ def _unknown_reference(reader: Reader, ref: Ref, term: Term, local: Iterable[str
         rule, what = "unknown-operator", "operator"
     elif kinds & {"Place", "Jurisdiction", "Region"} and term.names:
         rule, what = "unknown-place", "place or country"
-    elif term.names:
+    elif term.names or ref.kind:
         rule, what = "unknown-value", " or ".join(sorted(kinds)) or "value"
-    fitting = [
-        item.local
-        for item in reader.items.values()
-        if item.local not in reader.doubled
-        and (_fits(reader, item.types, term.classes) if item.types else not term.names)
-    ]
-    choices = [*term.names, *fitting]
+    fitting = _candidates(reader, term)
+    choices = [*term.names, *fitting, *_classes(reader, ref, term)]
     near = reader.vocabulary.labels.get(ref.text.lower(), "")
     if near not in term.names:
         near = reader.report.nearest(ref.text, choices) or reader.report.nearest(ref.text, local)
@@ -84,6 +77,19 @@ def _unknown_reference(reader: Reader, ref: Ref, term: Term, local: Iterable[str
     else:
         remedy = "write the id of an item in this file, a shipped name, or a full IRI"
     reader.report.add(rule, ref.position, f"{term.key!r}: there is no {what} {ref.text!r}{hint(near)}", remedy)
+
+
+def _candidates(reader: Reader, term: Term) -> list[str]:
+    """Local ids that could have been meant (found once a property: a file can hold many bad references)."""
+    found = reader.candidates.get(term.iri)
+    if found is None:
+        found = reader.candidates[term.iri] = [
+            item.local
+            for item in reader.items.values()
+            if item.local not in reader.doubled
+            and (_fits(reader, item.types, term.classes) if item.types else not term.names)
+        ]
+    return found
 
 
 def _fits(reader: Reader, types: Collection[str], classes: tuple[str, ...]) -> bool:

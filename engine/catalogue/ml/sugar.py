@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.catalogue.ml import quantities
-from engine.catalogue.ml.items import Item, Property, Ref, Text
+from engine.catalogue.ml.items import Item, Ref, Text
 from engine.catalogue.ml.parse import Mapping, Node, Scalar, Sequence
 from engine.catalogue.ml.positions import Position
 from engine.catalogue.ml.read import Reader
@@ -61,7 +61,7 @@ class _Maker:
 
     def add(self, name: str, where: Position, *values: Text | Ref | Item) -> None:
         """Values of a property, named by its local name; none when they were bad, which was then reported."""
-        self.item.properties.append(Property(_term(self.reader, name), where, list(values)))
+        self.item.add(_term(self.reader, name), where, list(values))
 
     def shipped(self, name: str, where: Position, thing: str) -> None:
         """A shipped individual as value."""
@@ -77,12 +77,7 @@ def _term(reader: Reader, name: str) -> Term:
 
 
 def _attach(reader: Reader, parent: Item, name: str, where: Position, child: Item) -> None:
-    term = _term(reader, name)
-    before = next((each for each in parent.properties if each.term.iri == term.iri), None)
-    if before is None:
-        parent.properties.append(Property(term, where, [child]))
-    else:
-        before.values.append(child)
+    parent.add(_term(reader, name), where, [child])
 
 
 def _map(reader: Reader, node: Node, what: str, example: str) -> Mapping | None:

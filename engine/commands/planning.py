@@ -1,0 +1,196 @@
+"""Commands that decide and explain: plan, why, why-not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.commands.graph import find
+from engine.commands.output import Context, command, console, line, short, table
+from engine.errors import InputError
+from engine.kb import KnowledgeBase
+
+APPLICATION = "dapp:QualityCriticalApplication"
+
+
+def the_application(kb: KnowledgeBase, name: str | None) -> str:
+    """The application a person means; the only one when none is named."""
+    if name:
+        return find(kb, name, APPLICATION)
+    iris = [str(row[0]).strip("<>") for row in kb.select(f"SELECT ?a WHERE {{ ?a a {APPLICATION} }} ORDER BY ?a")]
+    if len(iris) == 1:
+        return iris[0]
+    if not iris:
+        raise InputError("no application is described yet", remedy="commit one: dappops commit examples/crowd-storytelling.yaml --graph app")
+    raise InputError("several applications are described", remedy="name one: " + ", ".join(i.rsplit("/", 1)[-1] for i in iris))
+
+
+def weights_of(texts: tuple[str, ...]) -> dict[str, float]:
+    """`cost=0.6` … as a mapping."""
+    weights = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError as error:
+            raise click.UsageError(f"{text!r} is no weight: write metric=number, e.g. cost=0.6") from error
+    return weights
+
+
+@command()
+@click.argument("application", required=False)
+@click.option("-w", "--weight", "weights", multiple=True, metavar="METRIC=W", help="Instead of the application's objectives: cost, energy, carbon.")
+@click.option("--time-limit", default=60.0, show_default=True, help="Seconds for the solver; then the best found, with its gap.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--misses", default=3, show_default=True, help="Nearest misses to keep per unit.")
+@click.option("--dry-run", is_flag=True, help="Show the plan; commit nothing.")
+def plan(
+    context: Context, application: str | None, weights: tuple[str, ...], time_limit: float, seed: int, misses: int, dry_run: bool
+) -> None:
+    """Place APPLICATION's units on offers and commit the decision with its reasons. Exit code 1 when nothing fits."""
+    with context.open() as kb:
+        iri = the_application(kb, application)
+        with console(stderr=True).status("planning"):
+            result = kb.call(
+                "plan", application=iri, weights=weights_of(weights), time_limit=time_limit, seed=seed, misses=misses, dry_run=dry_run,
+                author=kb.author,
+            )  # fmt: skip
+    context.emit(result, lambda: show_plan(result))
+    if not result["placements"]:
+        raise click.exceptions.Exit(1)
+
+
+def show_plan(result: dict[str, Any]) -> None:
+    """A plan for people."""
+    proven = {"optimal": "proven optimal", "feasible": f"best found, at most {100 * (result['gap'] or 0):.2f} % from the optimum"}
+    line(f"{result['application']['label']}: {proven.get(result['status'], result['status'])} ({result['solver']}, {result['seconds']:.1f} s)", style="bold")
+    if result["placements"]:
+        table(
+            "", ["unit", "offer", "region", "provider", "per hour", "rank"],
+            [
+                (p["unit"]["label"], p["type"], p["region"], p["provider"], f"{p['price']:g} {p['currency']}" if p["price"] is not None else "", p["rank"])
+                for p in result["placements"]
+            ],
+            right=["per hour", "rank"],
+        )  # fmt: skip
+        table(
+            "", ["objective", "value", "weight", "share of score"],
+            [(s["metric"]["label"], f"{s['value']:.4g}", f"{s['weight']:g}", f"{s['contribution']:.4g}") for s in result["parts"]],
+            right=["value", "weight", "share of score"],
+        )  # fmt: skip
+    for deadline in result["deadlines"]:
+        took = "not known" if deadline["time"] is None else f"{deadline['time']:.1f} ms"
+        line(f"deadline {deadline['deadline']['label']}: {took} of {deadline['bound']:g} ms ({' > '.join(u['label'] for u in deadline['path'])})")
+    for conflict in result["conflicts"]:
+        show_conflict(conflict)
+    for note in result["notes"]:
+        line(f"note: {note}")
+    for item in result["unchecked"]:
+        line(f"not checked: {item['requirement']['label']}: {item['reason']}")
+    if result["decision"]:
+        line(f"decision {short(result['decision'])}; see `dappops why`")
+
+
+def show_conflict(conflict: dict[str, Any]) -> None:
+    """Constraints that cannot all be met."""
+    where = conflict["unit"]["label"] if conflict["unit"] else "between units"
+    line(f"conflict ({where}): " + " with ".join(m["label"] for m in conflict["members"]), style="red")
+    for text in conflict["relaxations"]:
+        line(f"  possible when: {text}")
+
+
+@command()
+@click.argument("decision", required=False)
+@click.option("--unit", help="Only this unit.")
+def why(context: Context, decision: str | None, unit: str | None) -> None:
+    """Explain DECISION (default: the newest): the choice per unit, how many each constraint rejected, the nearest misses."""
+    with context.open() as kb:
+        result = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None)
+    if unit:
+        result["units"] = [u for u in result["units"] if unit in (u["unit"]["label"], u["unit"]["iri"], u["unit"]["iri"].rsplit("/", 1)[-1])]
+    context.emit(result, lambda: show_why(result))
+
+
+def show_why(result: dict[str, Any]) -> None:
+    """An explanation for people."""
+    line(f"{result['application']['label']}: decided {result['time']} by {short(result['decidedBy'])}", style="bold")
+    line(f"{result['solver']}, seed {result['seed']}, gap {result['gap'] if result['gap'] is not None else 'not known'}")
+    line("state used: " + ", ".join(f"{short(s['graph'])} #{s['sequence']} {s['head'][:10]}" for s in result["usedState"]))
+    for item in result["units"]:
+        line()
+        chosen = item["chosen"]
+        line(f"{item['unit']['label']}  →  {offer_line(chosen) if chosen else 'nothing fits'}", style="bold")
+        if chosen and chosen["scores"]:
+            parts = ", ".join(f"{s['metric']['label']} {s['value']:.4g}" for s in chosen["scores"])
+            line(f"  score {chosen['score']:.4g}, rank {chosen['rank']} of the eligible: {parts}")
+        for rejection in item["rejections"]:
+            rules = ", ".join(r["label"] for r in rejection["rules"])
+            line(f"  {rejection['count']:>7,} rejected by {rejection['constraint']['label']}  [{rules}]")
+        for miss in item["misses"]:
+            line(f"  near miss: {offer_line(miss)}")
+            for verdict in miss["verdicts"]:
+                show_verdict(verdict, indent=4)
+        for conflict in item["conflicts"]:
+            show_conflict(conflict)
+    for conflict in result["betweenUnits"]:
+        show_conflict(conflict)
+
+
+def offer_line(candidate: dict[str, Any]) -> str:
+    """An offer on one line."""
+    price = f", {candidate['price']:g} {candidate['currency']}/h" if candidate.get("price") is not None else ""
+    return f"{candidate['type']} in {candidate['region']} of {candidate['provider']}{price}"
+
+
+def show_verdict(verdict: dict[str, Any], indent: int = 2) -> None:
+    """What one constraint said."""
+    found = ", ".join(verdict["found"]) or ("not known" if not verdict["known"] else "")
+    wanted = ", ".join(verdict["wanted"])
+    told = "; ".join(x for x in (f"wanted {wanted}" if wanted else "", f"found {found}" if found else "") if x)
+    margin = f", margin {verdict['margin']:.4g}" if verdict["margin"] is not None else ""
+    rule = f" [{verdict['rule']['label']}]" if verdict["rule"] and verdict["rule"] != verdict["constraint"] else ""
+    line(f"{' ' * indent}{'meets' if verdict['satisfied'] else 'violates'} {verdict['constraint']['label']}{rule}: {told}{margin}")
+
+
+@command("why-not")
+@click.argument("offer")
+@click.option("--unit", help="For this unit.  [default: every unit]")
+@click.option("--decision", help="Of this decision.  [default: the newest]")
+def why_not(context: Context, offer: str, unit: str | None, decision: str | None) -> None:
+    """Explain why OFFER (IRI, or e.g. `m5.large/eu-west-1`) was not chosen, recomputed over the state the decision used."""
+    with context.open() as kb:
+        found = find(kb, offer, "dapp:ServiceOffer")
+        chosen = find(kb, decision, "dapp:Decision") if decision else None
+        reasons = kb.call("why", decision=chosen)
+        units = [u["unit"]["iri"] for u in reasons["units"]]
+        if unit:
+            units = [find(kb, unit, "dapp:ServiceUnit") if unit not in units else unit]
+        answers = [kb.call("why_not", offer=found, unit=u, decision=reasons["decision"]) for u in units]
+
+    def text() -> None:
+        for answer in answers:
+            show_why_not(answer)
+
+    context.emit(answers if len(answers) != 1 else answers[0], text)
+
+
+def show_why_not(answer: dict[str, Any]) -> None:
+    """Why an offer was not chosen for a unit."""
+    name = answer["offer"].split("/offer/")[-1]
+    line(f"{answer['unit']['label']}: {name}", style="bold")
+    if answer["isChosen"]:
+        line("  it was chosen")
+    for verdict in answer["verdicts"]:
+        show_verdict(verdict)
+    if answer["forced"] is not None:
+        if answer["difference"] is not None:
+            line(f"  it meets every constraint; the best plan with it scores {answer['difference']:.4g} worse (chosen: {answer['chosen'].split('/offer/')[-1]})")
+        else:
+            line("  it meets its own constraints, but no plan can hold it:")
+            for conflict in answer["forced"]["conflicts"]:
+                show_conflict(conflict)
+            for note in answer["forced"]["notes"]:
+                line(f"  {note}")
+    if answer["asOf"] is not None:
+        line(f"  (state as of transaction {answer['asOf']})")
