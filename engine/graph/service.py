@@ -16,6 +16,7 @@ from engine.errors import InputError, did_you_mean
 from engine.graph import history, names
 from engine.graph.kernel import Kernel, now_utc
 from engine.graph.log import Transaction
+from engine.graph.reading import query_store
 from reasoners.graph import Delta, GraphName, Term
 from reasoners.vocab import DAPP, PREFIXES, RDF, RDFS
 
@@ -98,20 +99,11 @@ def info(kernel: Kernel, params: Json, caller: Caller) -> Json:
         }  # fmt: skip
 
 
-def user_graphs(store: ox.Store, known: Iterable[str]) -> tuple[list[Any], list[Any]]:
-    """(default graph, named graphs) of a user's query: the closure with what is inert; asserted graphs by name."""
-    return [ox.DefaultGraph(), names.INERT], [ox.NamedNode(g) for g in known]
-
-
 def run_query(kernel: Kernel, text: str, as_of: int | None = None) -> Any:
     """Start a query on a snapshot: later commits are not seen by the iterator it returns."""
     with kernel.lock.held():
         store = kernel.store.store if as_of is None else history.state_at(kernel, as_of).store
-        default, named = user_graphs(store, kernel.log.graphs)
-        try:
-            return store.query(text, default_graph=default, named_graphs=named, prefixes=PREFIXES)
-        except SyntaxError as error:
-            raise InputError(str(error), place="query", rule="SPARQL 1.1", remedy="prefixes dapp: sh: prov: … are predeclared") from error
+        return query_store(store, text, named=kernel.log.graphs, prefixes=PREFIXES)
 
 
 @method

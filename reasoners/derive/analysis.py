@@ -14,7 +14,7 @@ from typing import Any as Anything
 
 import pyoxigraph as ox
 
-from reasoners.derive.text import bind_now, uses_now
+from reasoners.derive.text import bind_now, is_short_form, uses_now
 from reasoners.errors import InputError
 from reasoners.graph import Term
 from reasoners.sparql import algebra
@@ -119,7 +119,7 @@ def analyse(text: str) -> Analysis:
         if body.name == "Slice":
             out.forms.add("LIMIT or OFFSET")
         body = body.p
-    template = root.template if root.template is not None else _short_form(body)
+    template = _short_form(body) if is_short_form(text) else root.template or []
     heads = [Head(*(_position(x) for x in t)) for t in template]
     out.blank_heads = any(
         isinstance(x, str) and x.startswith("_:") for h in heads for x in (h.subject, h.predicate, h.object)

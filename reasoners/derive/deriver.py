@@ -84,6 +84,7 @@ class Deriver:
         self._strata: list[Stratum] = []
         self._index: Index[int] = Index()
         self._prepare(memory_view(()))
+        self._stale = bool(self._axioms)  # the axioms of the real view are still to be seen
 
     @property
     def strata(self) -> list[list[Rule]]:

@@ -123,6 +123,15 @@ def has_trailing_values(text: str) -> bool:
     return last == "VALUES"
 
 
+def is_short_form(text: str) -> bool:
+    """Whether the text is `CONSTRUCT WHERE { … }`, where the template is the pattern."""
+    words = (t.text for t in tokens(text) if t.kind not in ("comment", "iri") and t.text.strip())
+    for word in words:
+        if word.upper() == "CONSTRUCT":
+            return next(words, "").upper() in ("WHERE", "FROM")
+    return False
+
+
 def line_of(text: str, word: str) -> int | None:
     """Line (from 1) of the first token equal to `word`, case-insensitive."""
     for token in tokens(text):

@@ -74,7 +74,7 @@ def compare(a: Term, operator: str, b: Term) -> bool:
         try:
             x, y = Decimal(a.value), Decimal(b.value)
         except ArithmeticError:
-            return False
+            return holds(compare_text(str(a), operator, str(b)))
         return x < y if operator == "<" else x <= y if operator == "<=" else x > y if operator == ">" else x >= y
     return holds(compare_text(str(a), operator, str(b)))
 

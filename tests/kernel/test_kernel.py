@@ -152,6 +152,14 @@ def test_coherence_violation_becomes_a_finding_and_goes_when_cured(kb: engine.Kn
     assert kb.call("audit")["findings"] == before - 1
 
 
+def test_rules_apply_to_the_first_commit_after_opening(home: Path) -> None:
+    engine.open(home).close()
+    with engine.open(home) as kb:
+        kb.commit("main", provider(kb))
+        assert kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> a dapp:Participant }}"), "derived along subclasses"
+        assert kb.call("audit")["derived"]
+
+
 # -- authority -------------------------------------------------------------------------------------------------------
 def test_authority_refuses_facts_about_anothers_subject(home: Path) -> None:
     with engine.open(home) as kb:

@@ -1,8 +1,8 @@
-"""What the tests of updates and datasets share: an overlay over a bare store, and the W3C update suites' runner."""
+"""What the tests of updates and datasets share: authors at a kernel, an overlay over a bare store, the W3C runner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,6 +10,9 @@ from typing import cast
 import pyoxigraph as ox
 
 from engine.errors import InputError
+from engine.graph import access, names
+from engine.graph.kernel import Kernel
+from engine.graph.keys import Key
 from engine.graph.update import Outcome, Scope, evaluate_update
 from engine.graph.update_syntax import parse_update
 from reasoners.graph import Delta, Term, View, memory_view
@@ -149,3 +152,50 @@ def _dataset(manifest: View, node: Term) -> list[ox.Quad]:
         for q in ox.parse(path=str(_path(file)), format=ox.RdfFormat.TURTLE, base_iri=cast(ox.NamedNode, file).value):
             store.add(ox.Quad(q.subject, q.predicate, q.object, graph))
     return list(store)
+
+
+@dataclass(frozen=True)
+class Author:
+    """Someone with a key, at one kernel."""
+
+    kernel: Kernel
+    key: Key
+
+    @property
+    def address(self) -> str:
+        return self.key.address
+
+    def graph(self, name: str = "main") -> str:
+        return names.graph_iri(self.address, name, self.kernel.base)
+
+    def thing(self, local: str) -> ox.NamedNode:
+        return ox.NamedNode(f"{self.graph()}/{local}")
+
+    def commit(self, name: str, added: Sequence[ox.Triple] = (), removed: Sequence[ox.Triple] = ()) -> None:
+        self.kernel.commit({self.graph(name): (removed, added)}, author=self.address, sign=self.key.sign)
+
+    def update(self, text: str, graph: str = "main") -> Outcome:
+        """Evaluate only."""
+        with self.kernel.lock.held():
+            before = content(self.kernel)
+            try:
+                return access.outcome(self.kernel, text, author=self.address, graph=self.graph(graph))
+            finally:
+                assert content(self.kernel) == before
+
+    def run(self, text: str, graph: str = "main") -> Outcome:
+        """Evaluate and commit."""
+        found = self.update(text, graph)
+        self.kernel.commit(found.changes, author=self.address, sign=self.key.sign)
+        return found
+
+    def held(self, name: str = "main") -> set[ox.Triple]:
+        return {
+            q.triple
+            for q in self.kernel.store.store.quads_for_pattern(None, None, None, ox.NamedNode(self.graph(name)))
+        }
+
+
+def content(kernel: Kernel) -> set[ox.Quad]:
+    """Everything in the store but its own position."""
+    return {q for q in kernel.store.store if q.graph_name != names.META}

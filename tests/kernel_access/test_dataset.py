@@ -279,7 +279,8 @@ def test_syntax_error_names_the_place_when_a_query_is_wrong() -> None:
     assert caught.value.place == "line 2, column 6"
 
 
-TYPES = [ox.NamedNode(XSD + n) for n in ("integer", "date", "double", "token")]
+# not xsd:token: rdflib collapses white space in it, which the door refuses anyway
+TYPES = [ox.NamedNode(XSD + n) for n in ("integer", "date", "double", "boolean")]
 any_terms = (
     st.sampled_from([*LITERALS, *SUBJECTS])
     | st.text().map(ox.Literal)

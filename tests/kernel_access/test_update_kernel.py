@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
-from conftest import Author, content
+from access_harness import Author, content
 
 from engine.errors import InputError
 from engine.graph import names

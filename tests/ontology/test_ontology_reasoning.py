@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from reasoners.errors import InputError, NotAvailableError
 from reasoners.vocab import DAPP, OWL, RDF, RDFS, XSD
 
 needs_java = pytest.mark.skipif(
-    shutil.which("java") is None or shutil.which("javac") is None, reason="no JDK on the path: HermiT needs Java"
+    shutil.which("java") is None or shutil.which("javac") is None or importlib.util.find_spec("owlready2") is None,
+    reason="HermiT needs a JDK on the path and owlready2 (extra 'ontology')",
 )
 EXAMPLE = "https://w3id.org/dappops/g/0x" + "0" * 38 + "e1/reasoning/"
 

@@ -168,7 +168,7 @@ def load(
     already holds, so that references to them are not reported. Raises InputError when there is no such file or `graph`
     is no IRI; every mistake in the file is in `errors` of the result.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|\\^`]+", graph):
+    if not making.is_iri(graph):
         raise InputError(
             f"{graph!r} is not a graph IRI", place="graph", rule="dappops-ml", remedy="give an absolute IRI"
         )

@@ -101,6 +101,20 @@ class Item:
             )
 
 
+def legal(local: str) -> str:
+    """A made id with everything replaced that an id may not have."""
+    return re.sub(r"[^A-Za-z0-9._~-]+", "-", local)
+
+
+def is_iri(text: str) -> bool:
+    """Whether the text is an absolute IRI (https://www.rfc-editor.org/rfc/rfc3987)."""
+    try:
+        ox.NamedNode(text)
+    except ValueError:
+        return False
+    return True
+
+
 def resource(iri: str) -> ox.NamedNode | ox.BlankNode:
     """The RDF node of an item's or a reference's name."""
     return ox.BlankNode(iri.removeprefix(BLANK)) if iri.startswith(BLANK) else ox.NamedNode(iri)

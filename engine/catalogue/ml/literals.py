@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.catalogue.ml import quantities
-from engine.catalogue.ml.items import Item, Ref, Text
+from engine.catalogue.ml.items import Item, Ref, Text, is_iri
 from engine.catalogue.ml.parse import Mapping, Node, Scalar, Sequence
 from engine.catalogue.ml.positions import Position, Reporter
 from engine.catalogue.ml.vocabulary import (
@@ -178,8 +178,12 @@ class Literals:
         if not colon or not _IRI.fullmatch(text):
             return None
         if prefix in PREFIXES:
-            return PREFIXES[prefix] + rest
-        return text if rest.startswith("//") or prefix in {"urn", "did"} else None
+            iri = PREFIXES[prefix] + rest
+        elif rest.startswith("//") or prefix in {"urn", "did"}:
+            iri = text
+        else:
+            return None
+        return iri if is_iri(iri) else None
 
 
 def each_of(node: Node) -> list[Node]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from engine.catalogue.ml import quantities
-from engine.catalogue.ml.items import BLANK, ID_FORM, Item, Ref, Text, class_name, foreign
+from engine.catalogue.ml.items import BLANK, ID_FORM, Item, Ref, Text, class_name, foreign, legal
 from engine.catalogue.ml.literals import Literals, each_of, hint
 from engine.catalogue.ml.parse import Mapping, Node, Parsed, Scalar, Sequence
 from engine.catalogue.ml.positions import START
@@ -151,6 +151,7 @@ class Reader(Literals):
     def _named(self, node: Mapping, made: str, within: Item | None) -> Item:
         key = next((found for name in _ID_KEYS if (found := node.key(name)) is not None), None)
         where = node.position
+        made = legal(made)
         local, iri = made, self.base + made
         if key is not None:
             value = node.get(key.text)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.catalogue.ml import quantities
-from engine.catalogue.ml.items import Item, Ref, Text
+from engine.catalogue.ml.items import Item, Ref, Text, legal
 from engine.catalogue.ml.parse import Mapping, Node, Scalar, Sequence
 from engine.catalogue.ml.positions import Position
 from engine.catalogue.ml.read import Reader
@@ -56,6 +56,7 @@ class _Maker:
 
     def __init__(self, reader: Reader, parent: Item, local: str, cls: str, where: Position) -> None:
         self.reader = reader
+        local = legal(local)
         self.item = Item(reader.base + local, local, where, [DAPP(cls).value], where, within=parent)
         reader.register(self.item, True)
 
