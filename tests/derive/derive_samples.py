@@ -76,7 +76,11 @@ RULES: dict[str, tuple[str, str, str]] = {
         ":x a :C",
         ":C owl:intersectionOf ( :A :B :D ) . :x a :A , :B .",
     ),
-    "cls-int2": (":C owl:intersectionOf ( :A :B ) . :x a :C .", ":x a :B", ":C owl:intersectionOf ( :A :B ) . :x a :A ."),
+    "cls-int2": (
+        ":C owl:intersectionOf ( :A :B ) . :x a :C .",
+        ":x a :B",
+        ":C owl:intersectionOf ( :A :B ) . :x a :A .",
+    ),
     "cls-uni": (":C owl:unionOf ( :A :B ) . :x a :B .", ":x a :C", ":C owl:unionOf ( :A :B ) . :x a :D ."),
     "cls-svf1": (
         ":C owl:someValuesFrom :D ; owl:onProperty :p . :x :p :y . :y a :D .",
@@ -212,7 +216,10 @@ CHECKS: dict[str, tuple[str, str]] = {
         ":p a owl:AsymmetricProperty . :x :p :y . :y :p :x .",
         ":p a owl:AsymmetricProperty . :x :p :y . :y :q :x .",
     ),
-    "prp-pdw": (":p owl:propertyDisjointWith :q . :x :p :y ; :q :y .", ":p owl:propertyDisjointWith :q . :x :p :y ; :q :z ."),
+    "prp-pdw": (
+        ":p owl:propertyDisjointWith :q . :x :p :y ; :q :y .",
+        ":p owl:propertyDisjointWith :q . :x :p :y ; :q :z .",
+    ),
     "prp-adp": (
         "[] a owl:AllDisjointProperties ; owl:members ( :p :q :r ) . :x :p :y ; :r :y .",
         "[] a owl:AllDisjointProperties ; owl:members ( :p :q :r ) . :x :p :y ; :r :z .",

@@ -100,7 +100,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "not bound on every branch",
         "CONSTRUCT { ?s :h ?z } WHERE { { ?s :p ?z } UNION { ?s :q ?z } }",
     ),
-    "literal subject": ("CONSTRUCT { 1 :h ?o } WHERE { ?s :p ?o }", "literal", "CONSTRUCT { :a :h ?o } WHERE { ?s :p ?o }"),
+    "literal subject": (
+        "CONSTRUCT { 1 :h ?o } WHERE { ?s :p ?o }",
+        "literal",
+        "CONSTRUCT { :a :h ?o } WHERE { ?s :p ?o }",
+    ),
     "empty template": ("CONSTRUCT { } WHERE { ?s :p ?o }", "template is empty", GOOD),
     "empty where": ("CONSTRUCT { :a :h 1 } WHERE { }", "reads no triple", "CONSTRUCT { :a :h 1 } WHERE { ?s :p ?o }"),
     "idle minus": (

@@ -1,0 +1,104 @@
+"""Commands about the installation: doctor, docs, completion."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.commands.output import Context, command, line, table
+from engine.errors import DappopsError, InputError
+
+# what may be there, what for, and how to get it
+PACKAGES = (
+    ("highspy", "plan", "optimal plans"), ("moto", "catalogue", "EC2 types"), ("libcloud", "catalogue", "prices of EC2 and Azure"),
+    ("codecarbon", "catalogue", "carbon and power"), ("owlready2", "ontology", "consistency of the ontology (HermiT)"),
+    ("sentence_transformers", "search", "search by meaning"), ("faiss", "search", "vector index"), ("web3", "ledger", "chains"),
+    ("pyopencl", "accelerators", "OpenCL devices"),
+)  # fmt: skip
+PROGRAMS = (("java", "HermiT: consistency and DL profile"), ("node", "contract tools"), ("git", "development"))
+
+
+@command()
+@click.option("--rebuild", is_flag=True, help="Drop every view and make it anew from the log.")
+@click.option("--audit", is_flag=True, help="Recompute log and views and compare (time in proportion to the log).")
+def doctor(context: Context, rebuild: bool, audit: bool) -> None:
+    """What this machine has, and whether the knowledge base is well. Exit code 6 when log and views disagree."""
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "packages": [
+            {"name": n, "extra": extra, "for": what, "available": importlib.util.find_spec(n) is not None} for n, extra, what in PACKAGES
+        ],
+        "programs": [{"name": n, "for": what, "available": shutil.which(n) is not None} for n, what in PROGRAMS],
+    }
+    with context.open() as kb:
+        if rebuild:
+            kb.call("rebuild")
+        report["knowledgeBase"] = {k: v for k, v in kb.info().items() if k != "graphs"}
+        if audit or rebuild:
+            report["audit"] = kb.call("audit")
+
+    def text() -> None:
+        line(f"Python {report['python']}")
+        rows = [(p["name"], p["for"], "yes" if p["available"] else f'no: pip install "dappops[{p["extra"]}]"') for p in report["packages"]]
+        rows += [(p["name"], p["for"], "yes" if p["available"] else "no") for p in report["programs"]]
+        table("", ["component", "for", "available"], rows)
+        base = report["knowledgeBase"]
+        line(f"knowledge base {base['home']}: {base['head']} transactions, node {base['node']}, recovered: {', '.join(base['recovered']) or 'nothing to do'}")
+        if "audit" in report:
+            line("log and views agree: " + ", ".join(f"{v:,} {k}" for k, v in report["audit"].items()))
+
+    context.emit(report, text)
+
+
+@command()
+@click.option("--check", is_flag=True, help="Only say whether they are up to date (exit code 1 when not).")
+def docs(context: Context, check: bool) -> None:
+    """Regenerate the generated parts of the documentation: table of shapes, table of rules, command reference."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "docs").is_dir():
+        raise InputError("the documentation is not here", place=str(root), remedy="run it in a checkout of the repository")
+    stale = []
+    for path, body in generated().items():
+        target = root / path
+        if not target.is_file() or target.read_text(encoding="utf-8") != body:
+            stale.append(path)
+            if not check:
+                target.write_text(body, encoding="utf-8")
+    context.emit({"stale": stale}, lambda: line(("stale: " if check else "written: ") + (", ".join(stale) or "nothing")))
+    if check and stale:
+        raise click.exceptions.Exit(1)
+
+
+def generated() -> dict[str, str]:
+    """Path in the repository -> text of each generated document."""
+    import engine
+    from engine.docs import command_reference, rule_table, shape_table
+
+    with engine.open(":memory:") as kb:
+        assert kb.kernel is not None
+        gate = kb.kernel.gate
+        return {
+            "docs/shapes.md": shape_table(gate),
+            "docs/rules.md": rule_table(gate),
+            "docs/commands.md": command_reference(),
+        }
+
+
+@command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(context: Context, shell: str) -> None:
+    """Print a completion script, e.g. `dappops completion bash > ~/.local/share/bash-completion/completions/dappops`."""
+    program = shutil.which("dappops") or sys.argv[0]
+    done = subprocess.run(
+        [program], env={"_DAPPOPS_COMPLETE": f"{shell}_source", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+    )
+    if not done.stdout:
+        raise DappopsError(f"no completion for {shell}: {done.stderr.strip()}")
+    click.echo(done.stdout, nl=False)
