@@ -10,6 +10,7 @@ import gc
 import secrets
 import shutil
 import sqlite3
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ from reasoners.vocab import BASE
 
 FORMAT = "1"
 FLUSH_EVERY = 200  # commits between two flushes of the store and saves of the trees
-SAVE_LEAVES = 50_000  # or this many changed quads
+SAVE_LEAVES = 20_000  # or this many changed quads
 
 
 def now_utc() -> str:
@@ -67,6 +68,8 @@ class Kernel:
         self._tree_db: sqlite3.Connection | None = None
         self._gate: Gate | None = None
         self._since_save = [0, 0]
+        self._flusher: threading.Thread | None = None
+        self._flush_mark = 0
         if not found:
             self._initialise(base)
         self.recovered = self._recover()
@@ -135,6 +138,7 @@ class Kernel:
 
     def _rebuild_store(self) -> None:
         """Make the store anew from the log (it was lost, or is older than the intents kept)."""
+        self._finish_flush()
         folder = self.store.folder
         if folder is not None:
             self.store.close()
@@ -186,14 +190,39 @@ class Kernel:
 
     def save(self) -> None:
         """Make the views durable up to here and forget the intents they no longer need."""
-        self.store.flush()
+        self._finish_flush()
         mark = self.store.mark
-        self.log.put("flushed", str(mark))
-        self.log.prune_intents(mark)
+        self.store.flush()
+        self._flushed(mark)
+        self._save_trees()
+
+    def _save_trees(self) -> None:
         position = self.log.head_tx()
         for tree in self._trees.values():
             tree.save(position)
         self._since_save = [0, 0]
+
+    def _flushed(self, mark: int) -> None:
+        self.log.put("flushed", str(mark))
+        self.log.prune_intents(mark)
+
+    def _save_meanwhile(self) -> None:
+        """Like `save`, but the store flushes in a thread while others go on: commits wait only for the trees."""
+        if self._flusher is not None and self._flusher.is_alive():
+            return
+        self._finish_flush()
+        mark = self.store.mark
+        self._flusher = threading.Thread(target=self.store.flush, name="dappops-flush")
+        self._flush_mark = mark
+        self._flusher.start()
+        self._save_trees()
+
+    def _finish_flush(self) -> None:
+        """Wait for a flush under way and note how far it got."""
+        if self._flusher is not None:
+            self._flusher.join()
+            self._flusher = None
+            self._flushed(self._flush_mark)
 
     def close(self) -> None:
         """Save the views and let go of files and locks."""
@@ -326,7 +355,7 @@ class Kernel:
         self._since_save[0] += 1
         self._since_save[1] += size
         if self._since_save[0] >= FLUSH_EVERY or self._since_save[1] >= SAVE_LEAVES:
-            self.save()
+            self._save_meanwhile()
             checkpoint("after save")
 
     # -- graphs -----------------------------------------------------------------------------------------------------

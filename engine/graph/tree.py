@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from operator import itemgetter
 from struct import Struct
 
@@ -86,8 +87,8 @@ class _Run:
     def encode(self) -> bytes:
         parts = [len(self.paths).to_bytes(2, "big"), bytes(self.bits), *self.paths, *self.values, *self.hashes]
         if any(self.refs):
-            parts += (ref.to_bytes(8, "big") for ref in self.refs)
-            parts.append(bytes(top & 0xFF for top in self.tops))
+            parts.append(_numbers(len(self.refs)).pack(*self.refs))
+            parts.append(bytes([top & 0xFF for top in self.tops]))
         return b"".join(parts)
 
     @staticmethod
@@ -100,7 +101,7 @@ class _Run:
         refs, tops = [0] * n, [PLACE_BITS] * n
         at += 32 * (3 * n - 1)
         if len(body) > at:
-            refs = [int.from_bytes(body[i : i + 8], "big") for i in range(at, at + 8 * n, 8)]
+            refs = list(_numbers(n).unpack_from(body, at))
             tops = [top if ref else PLACE_BITS for ref, top in zip(refs, body[at + 8 * n :], strict=True)]
         return _Run(
             list(words[:n]), list(words[n : 2 * n]), refs, tops, bytearray(body[2 : n + 1]), list(words[2 * n :])
@@ -110,6 +111,11 @@ class _Run:
 @lru_cache(maxsize=256)
 def _words(count: int) -> Struct:
     return Struct("32s" * count)
+
+
+@lru_cache(maxsize=256)
+def _numbers(count: int) -> Struct:
+    return Struct(f">{count}Q")
 
 
 class MerkleTree:
@@ -432,7 +438,8 @@ class MerkleTree:
     def _evict(self) -> None:
         excess = len(self._cache) - len(self._dirty) - self._cache_pages
         if excess > 0:
-            for number in [number for number in self._cache if number not in self._dirty][:excess]:
+            clean = (number for number in self._cache if number not in self._dirty)
+            for number in list(islice(clean, excess)):
                 del self._cache[number]
 
     def _roll_back(self) -> None:

@@ -1,8 +1,8 @@
 """What a rule's text says, in our own terms: its template, every pattern it reads with its sign, and what it calls.
 
-Safety, stratification and incremental evaluation all read this one value. A pattern is *negative* when more matches may
-mean fewer heads: under MINUS, NOT EXISTS, OPTIONAL, an aggregate, or an EXISTS that is not a plain conjunct. This errs on
-the strict side (a double negation counts as negative).
+Safety, stratification and incremental evaluation all read this one value. A pattern is *negative* when more matches
+may mean fewer heads: under MINUS, NOT EXISTS, OPTIONAL, an aggregate, or an EXISTS that is not a plain conjunct. This
+errs on the strict side (a double negation counts as negative).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Analysis:
 
 @functools.lru_cache(maxsize=2048)
 def analyse(text: str) -> Analysis:
-    """Analysis of a CONSTRUCT text; InputError when it is no SPARQL 1.1 or no CONSTRUCT. The result is shared: only read it."""
+    """Analysis of a CONSTRUCT text, shared and only to be read; InputError when it is no such SPARQL 1.1."""
     try:
         root = algebra.parse(bind_now(text, SAMPLE_NOW))
     except RecursionError as error:
@@ -294,7 +294,7 @@ def _edge_names(n: Anything) -> frozenset[str]:
 
 
 def _assigned(n: Anything) -> frozenset[str]:
-    """Variables that every row has, taking for granted that expressions do not fail (a row with an error writes nothing)."""
+    """Variables that every row has, if no expression fails (a row with an error writes nothing)."""
     match n.name:
         case "Join":
             return _assigned(n.p1) | _assigned(n.p2)

@@ -1,9 +1,10 @@
 """Derivation to a fixpoint, and its maintenance under changes: cost follows the change, not the graph.
 
-One mechanism for every rule. A rule's footprint says which subjects of its heads a changed triple can concern; for those
-subjects the heads are computed again and compared with what is held. A rule whose footprint cannot be followed from the
-head's subject is run as a whole when a triple it reads changes; `Deriver.table` says which and why. Recursive strata are
-maintained by over-deletion and re-derivation, because recomputing alone would let facts hold each other up in a circle.
+One mechanism for every rule. A rule's footprint says which subjects of its heads a changed triple can concern; for
+those subjects the heads are computed again and compared with what is held. A rule whose footprint cannot be followed
+from the head's subject is run as a whole when a triple it reads changes; `Deriver.table` says which and why.
+Recursive strata are maintained by over-deletion and re-derivation, because recomputing alone would let facts hold
+each other up in a circle.
 
 Source: Gupta, Mumick, Subrahmanian, "Maintaining views incrementally" (SIGMOD 1993), algorithm DRed.
 """
@@ -22,7 +23,7 @@ from reasoners.derive.safety import check_rule
 from reasoners.derive.schema import Schema, narrow, schema_of
 from reasoners.derive.strata import Stratum, stratify
 from reasoners.derive.text import bind_now, has_trailing_values
-from reasoners.derive.workspace import MemoryWorkspace, Workspace, derived_graph, quad
+from reasoners.derive.workspace import Workspace, quad
 from reasoners.errors import InputError, IntegrityError
 from reasoners.graph import Term, View, memory_view
 from reasoners.sparql.footprint import footprint
@@ -109,8 +110,9 @@ class Deriver:
     def affected(self, view: View, triples: Iterable[ox.Triple], into: Pending) -> None:
         """Note what `triples` can concern.
 
-        Call with the triples that are about to lose their last *asserted* graph, on the view that still holds them. Also
-        when a rule derives them too, so that they stay in the closure: that derivation may rest on the triple itself.
+        Call with the triples that are about to lose their last *asserted* graph, on the view that still holds them.
+        Also when a rule derives them too, so that they stay in the closure: that derivation may rest on the triple
+        itself.
         """
         triples = list(triples)
         if self._stale:
@@ -124,9 +126,9 @@ class Deriver:
     ) -> None:
         """Bring every derived graph up to date. `added`: triples that entered the closure; `now`: the commit's time.
 
-        The asserted part of `work` has its new state already; `pending` was filled on the old one. What leaves and enters
-        the closure is what `work.write` reports. Raises InputError when changed axioms make the rules unorderable, or a
-        rule needs `now` and none is given.
+        The asserted part of `work` has its new state already; `pending` was filled on the old one. What leaves and
+        enters the closure is what `work.write` reports. Raises InputError when changed axioms make the rules
+        unorderable, or a rule needs `now` and none is given.
         """
         added = list(added)
         schema = pending.schema or any(t.predicate in self._axioms for t in added)
@@ -150,20 +152,21 @@ class Deriver:
 
     def full(self, view: View, *, now: ox.Literal | None = None) -> dict[ox.NamedNode, set[ox.Triple]]:
         """All derived triples by rule, from scratch in a memory copy of the asserted `view`."""
-        work = MemoryWorkspace(view.triples())
+        closure = memory_view(view.triples())
+        known: dict[ox.NamedNode, set[ox.Triple]] = {}
         if self._axioms:
-            self._prepare(work.view)
+            self._prepare(closure)
         for stratum in self._strata:
             changed = True
             while changed:
                 changed = False
-                for rule in stratum.rules:
-                    one = self._compiled[self._number[rule.iri]]
-                    heads = _heads(work.view, one, None, now)
-                    new = {t for t in heads if quad(t, derived_graph(rule.iri)) not in work.store}
-                    _, entered = work.write({rule.iri: (set(), new)})
-                    changed = changed or (stratum.recursive and bool(entered))
-        return work.derived()
+                for one in self._members(stratum):
+                    held = known.setdefault(one.rule.iri, set())
+                    new = _heads(closure, one, None, now) - held
+                    changed = changed or (stratum.recursive and any(t not in closure for t in new))
+                    held |= new
+                    closure.store.bulk_extend(quad(t, ox.DefaultGraph()) for t in new)
+        return {iri: triples for iri, triples in known.items() if triples}
 
     # -- one stratum ----------------------------------------------------------------------------------------------
 
@@ -173,7 +176,7 @@ class Deriver:
             return
         heads = _heads(work.view, one, subjects, now)
         held = _held(work, one, subjects)
-        self._write(work, one, held - heads, heads - held, state)
+        self._write(work, one, (held - heads, heads - held), state)
 
     def _fixpoint(self, work: Workspace, stratum: Stratum, state: _State, now: ox.Literal | None) -> None:
         members = self._members(stratum)
@@ -197,7 +200,7 @@ class Deriver:
                 subjects = again.pop(one.number)
                 heads = _heads(work.view, one, subjects, now)
                 held = _held(work, one, subjects)
-                self._write(work, one, held - heads, heads - held, state, (again, {m.number for m in members}))
+                self._write(work, one, (held - heads, heads - held), state, (again, {m.number for m in members}))
 
     def _over_delete(
         self, work: Workspace, stratum: Stratum, members: Sequence[_Compiled], state: _State, again: Todo
@@ -235,8 +238,7 @@ class Deriver:
         self,
         work: Workspace,
         one: _Compiled,
-        removed: set[ox.Triple],
-        added: set[ox.Triple],
+        change: tuple[set[ox.Triple], set[ox.Triple]],
         state: _State,
         recursion: tuple[Todo, set[int]] | None = None,
     ) -> None:
@@ -245,11 +247,12 @@ class Deriver:
         `recursion`: to do and members of the recursive stratum at work. Its members read each other positively, so what
         they add can only add.
         """
+        removed, added = change
         if removed:
             self._index.affected(work.view, removed, state.shrunk)
         if not removed and not added:
             return
-        _, entered = work.write({one.rule.iri: (removed, added)})
+        _, entered = work.write({one.rule.iri: change})
         if not entered:
             return
         if recursion is None:
@@ -270,14 +273,14 @@ class Deriver:
                 state.grown.nodes.setdefault(number, set()).update(nodes)
 
     def _drop_unwritable(self, work: Workspace, state: _State) -> None:
-        """Take away what a rule derived through axioms that are gone: no stratum of the present ones would look at it."""
+        """Take away what a rule derived through axioms that are gone: no present stratum would look at it."""
         for one in self._compiled:
             if one.schema.names:
                 strata = [s for s in self._strata if one.rule.iri in s.heads]
                 held = work.held(one.rule.iri, None)
                 gone = {t for t in held if not any(s.writes(one.rule, t) for s in strata)}
                 if strata and gone:
-                    self._write(work, one, gone, set(), state)
+                    self._write(work, one, (gone, set()), state)
 
     def _members(self, stratum: Stratum) -> list[_Compiled]:
         return [self._compiled[self._number[r.iri]] for r in stratum.rules]
@@ -294,7 +297,7 @@ class Deriver:
 
 @dataclass(slots=True)
 class _State:
-    """Subjects still to look at: `shrunk` may have lost heads, `grown` can only have gained some (if the rule is positive)."""
+    """Subjects to look at: `shrunk` may have lost heads, `grown` (of a positive rule) can only have gained some."""
 
     shrunk: Affected[int]
     grown: Affected[int]

@@ -1,6 +1,7 @@
 """A rule as a value, as triples and as a `.rq` file: the three spellings of the same thing.
 
-Reading is liberal (prologue or `sh:prefixes`, head predicate as IRI or literal); what a rule may say is checked in `safety`.
+Reading is liberal (prologue or `sh:prefixes`, head predicate as IRI or literal); what a rule may say is checked in
+`safety`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ FIELDS = ("Title", "Purpose", "Heads", "Priority", "Supersedes", "Weight", "Regi
 class Rule:
     """One CONSTRUCT rule. `text` stands alone; `heads` are the IRIs of the predicates it declares to write.
 
-    `weight` is the planner's penalty of a soft head, a pure number; `trusted` marks shipped text, which may do what local
-    text may not (variable head predicates, schema heads).
+    `weight` is the planner's penalty of a soft head, a pure number; `trusted` marks shipped text, which may do what
+    local text may not (variable head predicates, schema heads).
     """
 
     iri: ox.NamedNode
@@ -107,9 +108,9 @@ def rules_from_files(files: Iterable[tuple[str, str]], *, trusted: bool = True) 
 def parse_rules(view: View, *, trusted: Collection[ox.NamedNode] | View = ()) -> list[Rule]:
     """Active rules of a policy view, highest priority first, then by IRI.
 
-    Left out are rules with `dapp:enabled false` and those an enabled rule `dapp:supersedes`. `trusted` names the shipped
-    rules, or is the view of the shipped policy graph: a rule whose exact text stands there is trusted.
-    Raises InputError for a node that cannot be read as a rule; whether a rule is safe is for `check_rule`.
+    Left out are rules with `dapp:enabled false` and those an enabled rule `dapp:supersedes`. `trusted` names the
+    shipped rules, or is the view of the shipped policy graph: a rule whose exact text stands there is trusted. Raises
+    InputError for a node that cannot be read as a rule; whether a rule is safe is for `check_rule`.
     """
     rules: list[Rule] = []
     for node in sorted(view.subjects(RDF.type, DAPP.Rule), key=str):

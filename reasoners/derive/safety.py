@@ -1,7 +1,7 @@
-"""What a rule must not say: the checks at the gate, so that a rule is deterministic, bounded to one graph and derivable.
+"""What a rule must not say: checks at the gate, so that it is deterministic and reads one graph only.
 
-Each refusal names the rule, the line where it is known, and the remedy. Whether a rule is *fast enough* is tried in `trial`,
-whether a set of rules can be ordered is found in `strata`.
+Each refusal names the rule, the line where it is known, and the remedy. Whether a rule is *fast enough* is tried in
+`trial`, whether a set of rules can be ordered is found in `strata`.
 
 Source: docs/architecture.md, "Rules are data".
 """
@@ -34,14 +34,16 @@ SCHEMA_HEADS = frozenset(
         RDF.rest.value,
     }
 )
-POLICY_TERMS = ("headPredicate", "purpose", "regime", "enforcement", "supersedes", "priority", "enabled", "chose", "answers",
-                "byRule", "usedState", "decidedBy", "inDecision", "ofGraph", "sequence", "headHash")  # fmt: skip
+POLICY_TERMS = (
+    *("headPredicate", "purpose", "regime", "enforcement", "supersedes", "priority", "enabled", "chose", "answers"),
+    *("byRule", "usedState", "decidedBy", "inDecision", "ofGraph", "sequence", "headHash"),
+)
 POLICY_HEADS = frozenset(DAPP.iri + n for n in POLICY_TERMS)
-POLICY_CLASSES = frozenset(
-    DAPP.iri + n
-    for n in ("DecisionRequest", "Decision", "Placement", "Candidate", "ConstraintVerdict", "ScoreComponent", "RejectionSummary",
-              "ConflictSet", "Rule", "Finding", "Commit", "Transaction", "GraphHead")
-)  # fmt: skip
+DECISION_CLASSES = (
+    *("DecisionRequest", "Decision", "Placement", "Candidate", "ConstraintVerdict", "ScoreComponent"),
+    *("RejectionSummary", "ConflictSet", "Rule", "Finding", "Commit", "Transaction", "GraphHead"),
+)
+POLICY_CLASSES = frozenset(DAPP.iri + n for n in DECISION_CLASSES)
 SPEC = "https://www.w3.org/TR/sparql11-query/"
 
 

@@ -1,8 +1,8 @@
 """Rules that are schemata: `?x ?q ?y :- ?p rdfs:subPropertyOf+ ?q . ?x ?p ?y` stands for one rule per axiom.
 
 Read as it stands such a rule reads and writes everything, so no rule with a negation could be ordered against it, and
-each changed triple would concern it. Here the axioms at hand say which predicates and classes it really reads and writes.
-The text that is evaluated stays the same.
+each changed triple would concern it. Here the axioms at hand say which predicates and classes it really reads and
+writes. The text that is evaluated stays the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rule text as text: its header fields, its parts, and the completions a compiler makes.
 
-Only tokens are known here (IRIs, strings, comments, braces); meaning is left to `algebra`. Nothing is ever pasted into a
-string, an IRI or a comment, because those are single tokens.
+Only tokens are known here (IRIs, strings, comments, braces); meaning is left to `algebra`. Nothing is ever pasted
+into a string, an IRI or a comment, because those are single tokens.
 
 Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar (terminals).
 """

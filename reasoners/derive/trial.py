@@ -1,9 +1,10 @@
 """Trying a rule before it is accepted: one evaluation on a snapshot, in a child process that the kernel ends on time.
 
-A SPARQL engine cannot be stopped from inside the process, so the child runs under an interval timer whose signal keeps its
-default action and under a limit on its address space; both are set once the snapshot is loaded, so that only the rule is
-measured. The child is started by exec, never forked from the caller, and shares nothing with it. `python -m
-reasoners.derive.trial` is that child: a JSON line and N-Quads on standard input, a JSON line on standard output.
+A SPARQL engine cannot be stopped from inside the process, so the child runs under an interval timer whose signal
+keeps its default action and under a limit on its address space; both are set once the snapshot is loaded, so that
+only the rule is measured. The child is started by exec, never forked from the caller, and shares nothing with it.
+`python -m reasoners.derive.trial` is that child: a JSON line and N-Quads on standard input, a JSON line on standard
+output.
 """
 
 from __future__ import annotations

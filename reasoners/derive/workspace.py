@@ -1,7 +1,7 @@
 """Where derived triples live: the port that the kernel implements, and an in-memory one with the same layout.
 
-Layout: the default graph is the deduplicated closure (asserted and derived); the derived triples of each rule are the named
-graph `urn:dappops:derived:<rule IRI>`; every other named graph is asserted.
+Layout: the default graph is the deduplicated closure (asserted and derived); the derived triples of each rule are the
+named graph `urn:dappops:derived:<rule IRI>`; every other named graph is asserted.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class MemoryWorkspace:
                 left.append(triple)
         for triple in come:
             closure = quad(triple, ox.DefaultGraph())
-            if closure not in self.store and self._holders(triple):
+            if closure not in self.store:  # its own graph holds it already
                 self.store.add(closure)
                 entered.append(triple)
         return left, entered

@@ -17,6 +17,7 @@ from reasoners.errors import NotAvailableError
 from reasoners.graph import View
 from reasoners.plan.model import (
     VIEWS,
+    Ask,
     DeadlineReport,
     Options,
     Plan,
@@ -57,17 +58,17 @@ def plan(
     the time of the decision, with a time zone. The same input gives the same plan. Raises InputError for what the graph or
     a rule has wrong, NotAvailableError without numpy or, where units depend on each other, without HiGHS.
     """
-    return _work().make(view, application, rules, options or Options(), views, now)  # type: ignore[no-any-return]
+    return _work().make(Ask(view, application, rules, options or Options(), views, now))  # type: ignore[no-any-return]
 
 
 def why_not(
     view: View,
     application: ox.NamedNode,
-    unit: ox.NamedNode,
-    offer: ox.NamedNode,
     rules: Sequence[PlanRule],
     options: Options | None = None,
     *,
+    unit: ox.NamedNode,
+    offer: ox.NamedNode,
     views: Mapping[str, str],
     now: datetime,
 ) -> WhyNot:
@@ -76,7 +77,7 @@ def why_not(
     Either the constraints it violates, or what the best plan with it would cost more, or what keeps any plan from holding
     it. Raises InputError for an unknown unit or offer, and as `plan` does.
     """
-    return _work().why_not(view, application, unit, offer, rules, options or Options(), views, now)  # type: ignore[no-any-return]
+    return _work().why_not(Ask(view, application, rules, options or Options(), views, now), unit, offer)  # type: ignore[no-any-return]
 
 
 def _work() -> ModuleType:

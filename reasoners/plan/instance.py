@@ -100,7 +100,7 @@ class Instance:
         latency = self.latency if limit.hard else self.soft_latency()
         done: dict[int, tuple[float, tuple[int, ...]]] = {}
         for u in limit.nodes:
-            arrivals = [(0.0, ())] if u in limit.starts else []
+            arrivals: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] if u in limit.starts else []
             for a, b in limit.edges:
                 if b == u:
                     hop = latency[self.region[a][choice[a]], self.region[b][choice[b]]]

@@ -20,7 +20,6 @@ from reasoners.plan.model import PlanRule
 from reasoners.plan.rules import Head, compile_rule, rows
 
 Marks = npt.NDArray[np.int32]
-SCOPE = "scope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,7 @@ class Table:
         for constraint, marks in sorted(self.hard[unit].items(), key=lambda item: item[0].value):
             if marks[offer] >= 0:
                 body = self.bodies[marks[offer]]
-                out.append(
-                    Verdict(constraint, body.rule, body.wanted, body.found, False, body.known, body.margin)
-                )
+                out.append(Verdict(constraint, body.rule, body.wanted, body.found, False, body.known, body.margin))
         return out
 
 
@@ -116,18 +113,14 @@ def judge(
     for rule in rules:
         for head in compile_rule(rule):
             reader = _Reader(table, head, index, unit_index, application)
-            for unit in _scopes(head, units, application):
+            for unit in _scopes(head, units):
                 reader.read(view, {"application": application, **given}, unit)
             reader.close()
     return table
 
 
-def _scopes(head: Head, units: Sequence[ox.NamedNode], application: ox.NamedNode) -> Sequence[ox.NamedNode | None]:
-    if not head.per_unit:
-        return (None,)
-    if isinstance(head.object, ox.Variable) and head.object.value == SCOPE:
-        return (application, *units)
-    return units
+def _scopes(head: Head, units: Sequence[ox.NamedNode]) -> Sequence[ox.NamedNode | None]:
+    return units if head.per_unit else (None,)
 
 
 class _Reader:

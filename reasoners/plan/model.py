@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
 import pyoxigraph as ox
 
 from reasoners.decision import Decided, Verdict
+from reasoners.graph import View
 
 PlanStatus = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -49,6 +51,18 @@ class Options:
     max_offers: int = 1_000_000
     currency: str | None = None
     same_region_ms: float = 0.5
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to the planner: the graph, the application, and everything that is not in the graph."""
+
+    view: View
+    application: ox.NamedNode
+    rules: Sequence[PlanRule]
+    options: Options
+    views: Mapping[str, str]
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

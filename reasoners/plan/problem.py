@@ -8,12 +8,11 @@ asks for it, and counts as the worst known value in an objective.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 
 import numpy as np
-import numpy.typing as npt
 import pyoxigraph as ox
 
 from reasoners.errors import InputError
@@ -29,13 +28,14 @@ from reasoners.plan.catalogue import (
 )
 from reasoners.plan.instance import Budget, Floats, Instance, Ints, Limit, path_limit
 from reasoners.plan.judge import Body, Table, judge
-from reasoners.plan.model import Options, PlanRule, Unchecked
+from reasoners.plan.model import Ask, Options, PlanRule, Unchecked
 from reasoners.plan.reduce import least_time
 from reasoners.plan.rules import active
 from reasoners.vocab import DAPP, DAPPI, XSD
 
 TIMES = (DAPPI.EndToEndLatency, DAPPI.ResponseTime)
 COMPUTED = (DAPPI.HourlyPrice, DAPPI.PowerDraw, DAPPI.CarbonRate)
+Worst = Callable[[Iterable[float]], float]
 OPERATORS = (DAPPI.AtLeast, DAPPI.AtMost, DAPPI.Equal, DAPPI.OneOf, DAPPI.NoneOf)
 
 
@@ -93,21 +93,17 @@ class Problem:
     notes: list[str] = field(default_factory=list)
 
 
-def build(
-    view: View,
-    application: ox.NamedNode,
-    rules: Sequence[PlanRule],
-    options: Options,
-    views: Mapping[str, str],
-    now: datetime,
-) -> Problem:
+def build(ask: Ask) -> Problem:
     """Raises InputError for a missing view, application, offer or workload, a bad rule, or a deadline without a path."""
-    source = Source(view, views)
+    view, application, options, now = ask.view, ask.application, ask.options, ask.now
+    if now.tzinfo is None:
+        raise InputError("the time of the decision has no time zone", place="now", remedy="pass an aware datetime")
+    source = Source(view, ask.views)
     app = read_application(source, application)
     currency = options.currency or _currency(view, application)
     catalogue = read_catalogue(source, options, currency, now)
     notes: list[str] = []
-    plan_rules = active(rules)
+    plan_rules = active(ask.rules)
     given: dict[str, ox.NamedNode | ox.Literal] = {
         "now": ox.Literal(now.astimezone(UTC).isoformat().replace("+00:00", "Z"), datatype=XSD.dateTime),
         "currency": ox.Literal(currency),
@@ -124,7 +120,7 @@ def build(
             table.exclude(u, total.constraint, np.isnan(total.values) & (table.violations(u) == 0), body)
     eligible = [np.flatnonzero(table.violations(u) == 0) for u in range(len(app.units))]
     _fill_times(app, deadlines, time, eligible, notes)
-    wishes, late = _wishes(source, app, catalogue, options, eligible, time, notes)
+    wishes, late = _Wishes(source, app, catalogue, eligible, time, notes).read(options)
     cost = [
         sum((w.contribution(u) for w in wishes), np.zeros(len(catalogue.offers))) + table.penalty(u)
         for u in range(len(app.units))
@@ -304,114 +300,112 @@ def _totals(source: Source, app: Application, catalogue: Catalogue) -> list[Tota
     return out
 
 
-def _wishes(
-    source: Source,
-    app: Application,
-    catalogue: Catalogue,
-    options: Options,
-    eligible: Sequence[Ints],
-    time: Sequence[Floats],
-    notes: list[str],
-) -> tuple[list[Wish], float]:
-    """The parts of the objective, and the weight of the time to answer when that is one of them."""
-    stated = {o.metric: (o.weight, o.maximise, o.property) for o in app.objectives}
-    if options.weights is not None:
-        chosen = {m: (w, *stated.get(m, (0.0, False, None))[1:]) for m, w in options.weights.items()}
-    else:
-        chosen = stated or {DAPPI.HourlyPrice: (1.0, False, None)}
-    out: list[Wish] = []
-    late = 0.0
-    for metric, (weight, maximise, prop) in sorted(chosen.items(), key=lambda item: item[0].value):
-        if weight < 0:
-            raise InputError(
-                f"the weight {weight:g} of {metric.value} is negative", place=app.iri.value, rule=DAPP.weight.value,
-                remedy="give a weight of at least 0, and dappi:Maximise for what should be large",
-            )  # fmt: skip
-        if weight == 0:
-            continue
-        if metric in TIMES and not maximise:
-            if np.isnan(app.workload).any():
-                notes.append(f"the objective {metric.value} is left out: not every unit states dapp:workload")
+class _Wishes:
+    """Reads the objective: which metrics count how much, and every offer's value of each, gaps filled with the worst."""
+
+    def __init__(
+        self,
+        source: Source,
+        app: Application,
+        catalogue: Catalogue,
+        eligible: Sequence[Ints],
+        time: Sequence[Floats],
+        notes: list[str],
+    ) -> None:
+        self.source, self.app, self.catalogue, self.eligible = source, app, catalogue, eligible
+        self.time, self.notes = time, notes
+        self.counted = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *eligible]))
+
+    def read(self, options: Options) -> tuple[list[Wish], float]:
+        """The parts of the objective, and the weight of the time to answer when that is one of them."""
+        stated = {o.metric: (o.weight, o.maximise, o.property) for o in self.app.objectives}
+        if options.weights is not None:
+            chosen = {m: (w, *stated.get(m, (0.0, False, None))[1:]) for m, w in options.weights.items()}
+        else:
+            chosen = stated or {DAPPI.HourlyPrice: (1.0, False, None)}
+        out: list[Wish] = []
+        late = 0.0
+        for metric, (weight, maximise, prop) in sorted(chosen.items(), key=lambda item: item[0].value):
+            if weight < 0:
+                raise InputError(
+                    f"the weight {weight:g} of {metric.value} is negative", place=self.app.iri.value,
+                    rule=DAPP.weight.value, remedy="give a weight of at least 0, and dappi:Maximise for what should be large",
+                )  # fmt: skip
+            if weight == 0:
+                continue
+            if metric in TIMES and not maximise:
+                if np.isnan(self.app.workload).any():
+                    self.notes.append(f"the objective {metric.value} is left out: not every unit states dapp:workload")
+                else:
+                    late += weight
+                continue
+            values = self.values(metric, prop, largest_first=maximise)
+            if values is None:
+                self.notes.append(f"the objective {metric.value} is left out: no offer has a value of it")
             else:
-                late += weight
-            continue
-        values = _values(
-            source, metric, prop or _property(source, metric), app, catalogue, time, maximise, eligible, notes
-        )
-        if values is None:
-            notes.append(f"the objective {metric.value} is left out: no offer has a value of it")
-            continue
-        out.append(_wish(metric, weight, maximise, values, eligible))
-    return out, late
+                out.append(self.wish(metric, weight, values, maximise=maximise))
+        return out, late
 
+    def wish(self, metric: ox.NamedNode, weight: float, values: list[Floats], *, maximise: bool) -> Wish:
+        """`reference`, what counts as 1: the sum over the units of the best value each could have."""
+        best = total = 0.0
+        for u, k in enumerate(self.eligible):
+            if len(k):
+                extreme = float(values[u][k].max() if maximise else values[u][k].min())
+                total += abs(extreme)
+                best = max(best, extreme) if maximise else best
+        return Wish(metric, weight, maximise, tuple(values), total if total > 0 else 1.0, best)
 
-def _property(source: Source, metric: ox.NamedNode) -> ox.NamedNode | None:
-    stated = source.view.value(metric, DAPP.valueProperty)
-    return stated if isinstance(stated, ox.NamedNode) else None
-
-
-def _wish(metric: ox.NamedNode, weight: float, maximise: bool, values: list[Floats], eligible: Sequence[Ints]) -> Wish:
-    """`reference`, what counts as 1: the sum over the units of the best value each could have (see docs/planning.md)."""
-    best = 0.0
-    total = 0.0
-    for u, k in enumerate(eligible):
-        if len(k):
-            extreme = float(values[u][k].max() if maximise else values[u][k].min())
-            total += abs(extreme)
-            best = max(best, extreme) if maximise else best
-    return Wish(metric, weight, maximise, tuple(values), total if total > 0 else 1.0, best)
-
-
-def _values(
-    source: Source,
-    metric: ox.NamedNode,
-    prop: ox.NamedNode | None,
-    app: Application,
-    catalogue: Catalogue,
-    time: Sequence[Floats],
-    maximise: bool,
-    eligible: Sequence[Ints],
-    notes: list[str],
-) -> list[Floats] | None:
-    """Values per unit and offer without gaps; None when nothing is known of the metric."""
-    counted = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *eligible]))
-
-    def whole(values: Floats, what: str, known_from: Floats | None = None) -> Floats | None:
-        known = values[~np.isnan(values)] if known_from is None else known_from[~np.isnan(known_from)]
-        if not len(known):
-            return None
-        worst = float(known.min() if maximise else known.max())
-        gaps = int(np.isnan(values[counted]).sum())
-        if gaps:
-            notes.append(f"the {what} of {gaps} offers is not known: counted as the worst known, {worst:.4g}")
-        return np.where(np.isnan(values), worst, values)
-
-    if metric == DAPPI.HourlyPrice:
-        filled = whole(catalogue.price, "price an hour")
-    elif metric == DAPPI.PowerDraw:
-        filled = whole(catalogue.power, "power")
-    elif metric in (DAPPI.CarbonRate, DAPPI.EnergyPerRequest):
-        power = whole(catalogue.power, "power")
-        if power is None:
-            return None
-        if metric == DAPPI.EnergyPerRequest:
-            if any(np.isnan(t).all() for t in time):
+    def values(self, metric: ox.NamedNode, prop: ox.NamedNode | None, *, largest_first: bool) -> list[Floats] | None:
+        """Values per unit and offer; None when nothing is known of the metric."""
+        catalogue, time = self.catalogue, self.time
+        worst = min if largest_first else max
+        if metric == DAPPI.HourlyPrice:
+            one = self.whole(catalogue.price, "price an hour", worst)
+        elif metric == DAPPI.PowerDraw:
+            one = self.whole(catalogue.power, "power", worst)
+        elif metric == DAPPI.CarbonRate:
+            one = self.carbon(worst)
+        elif metric == DAPPI.EnergyPerRequest:
+            power = self.whole(catalogue.power, "power", worst)
+            if power is None or any(np.isnan(t).all() for t in time):
                 return None
             return [power * np.where(np.isnan(t), np.nanmax(t), t) / 1000.0 for t in time]
-        known = np.where(catalogue.region >= 0, catalogue.region, 0)
-        intensity = whole(catalogue.carbon_intensity[known], "carbon intensity")
-        overhead = whole(catalogue.overhead[known], "power usage effectiveness")
-        if intensity is None:
+        else:
+            if prop is None:
+                stated = self.source.view.value(metric, DAPP.valueProperty)
+                prop = stated if isinstance(stated, ox.NamedNode) else None
+            if prop is None:
+                return None
+            found = read_values(self.source, prop, catalogue.offers, largest=not largest_first)
+            one = self.whole(found, metric.value, worst)
+        return None if one is None else [one] * len(self.app.units)
+
+    def carbon(self, worst: Worst) -> Floats | None:
+        """gCO2e an hour of each offer."""
+        catalogue = self.catalogue
+        known = catalogue.region >= 0
+        at = np.where(known, catalogue.region, 0)
+        power = self.whole(catalogue.power, "power", worst)
+        intensity = self.whole(np.where(known, catalogue.carbon_intensity[at], np.nan), "carbon intensity", worst)
+        overhead = self.whole(np.where(known, catalogue.overhead[at], np.nan), "power usage effectiveness", worst)
+        if power is None or intensity is None:
             return None
         if overhead is None:
-            notes.append("no region states its power usage effectiveness: it is left out of the carbon rate")
+            self.notes.append("no region states its power usage effectiveness: it is left out of the carbon rate")
             overhead = np.ones(len(power))
-        return [power / 1000.0 * overhead * intensity] * len(app.units)
-    elif prop is not None:
-        filled = whole(read_values(source, prop, catalogue.offers, largest=not maximise), metric.value)
-    else:
-        return None
-    return None if filled is None else [filled] * len(app.units)
+        return power / 1000.0 * overhead * intensity
+
+    def whole(self, values: Floats, what: str, worst: Worst) -> Floats | None:
+        """The values, what is not known being counted as the worst known; None when nothing is known."""
+        known = values[~np.isnan(values)]
+        if not len(known):
+            return None
+        bad = float(worst(known))
+        gaps = int(np.isnan(values[self.counted]).sum())
+        if gaps:
+            self.notes.append(f"the {what} of {gaps} offers is not known: counted as the worst known, {bad:.4g}")
+        return np.where(np.isnan(values), bad, values)
 
 
 def _carbon(catalogue: Catalogue, power: Floats, intensity: Floats, overhead: Floats) -> Floats:
@@ -472,6 +466,3 @@ def _unchecked(
 
 def _decimal(value: float) -> ox.Literal:
     return ox.Literal(f"{value:.6f}".rstrip("0").rstrip("."), datatype=XSD.decimal)
-
-
-Booleans = npt.NDArray[np.bool_]

@@ -1,10 +1,11 @@
 """Plan rules as data: a CONSTRUCT is evaluated for each unit and told as one verdict per offer and constraint.
 
 The WHERE clause stays as its author wrote it. Its template says what is concluded: `?offer dapp:excludedFor ?unit` (hard)
-or `?offer dapp:discouragedFor ?unit` (soft); subject and object may be any variable or IRI. The object variable is bound
-before the WHERE clause is evaluated, as `$this` is in https://www.w3.org/TR/shacl/#pre-binding: to each unit, and when it
-is called `?scope` also to the application, whose exclusions hold for all its units. So are ?application, ?now and
-?currency. ?constraint, ?wanted, ?found, ?margin and ?penalty are read when the rule binds them.
+or `?offer dapp:discouragedFor ?unit` (soft); subject and object may be any variable or IRI. What is concluded of the
+application holds for all its units. The object variable is bound to each unit before the WHERE clause is evaluated, as
+`$this` is in https://www.w3.org/TR/shacl/#pre-binding, unless it is called `?scope`: then the rule finds units and
+application by itself, once for all. ?application, ?now and ?currency are always bound. ?constraint, ?wanted, ?found,
+?margin and ?penalty are read when the rule binds them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from reasoners.vocab import DAPP, PREFIXES
 
 HARD, SOFT = DAPP.excludedFor, DAPP.discouragedFor
 GIVEN = ("application", "now", "currency")
+FREE = ("scope", *GIVEN)
 TOLD = ("constraint", "wanted", "found", "margin", "penalty")
 
 _TOKEN = re.compile(
@@ -158,7 +160,7 @@ def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool
         select=select,
         columns=columns,
         # LIMIT counts rows of all units together, so binding the unit first would change what it cuts off.
-        per_unit=isinstance(obj, ox.Variable) and obj.value in columns and not limited,
+        per_unit=isinstance(obj, ox.Variable) and obj.value in columns and obj.value not in FREE and not limited,
         looks_for="found" in columns,
     )
 

@@ -56,7 +56,7 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
         return Answer("infeasible", solver="bounds on path times", reduced=sum(len(k) for k in timely))
     small = small.keep(timely)
     program = _Program(small)
-    found = program.model.minimise(time_limit=time_limit, gap=gap, seed=seed, start=program.start())
+    found = program.model.minimise(time_limit=time_limit, gap=gap, seed=seed)
     if found.status in ("infeasible", "unknown", "unbounded"):
         status: Literal["infeasible", "unknown"] = "infeasible" if found.status == "infeasible" else "unknown"
         return Answer(
@@ -113,9 +113,9 @@ class _Program:
         y: dict[int, dict[int, int]] = {}
         for u, places in members.items():
             y[u] = {}
-            for region, columns in sorted(places.items()):
+            for region, mine in sorted(places.items()):
                 y[u][region] = model.column(0.0, 0.0, 1.0)
-                model.row([*columns, y[u][region]], [1.0] * len(columns) + [-1.0], 0.0, 0.0)
+                model.row([*mine, y[u][region]], [1.0] * len(mine) + [-1.0], 0.0, 0.0)
         for edge in edges:
             a, b = edge
             allowed = possible_hops(instance, edge)
@@ -159,9 +159,6 @@ class _Program:
         for offer, columns in sorted(holders.items()):
             if len(columns) > self.instance.capacity[offer]:
                 self.model.row(columns, [1.0] * len(columns), upper=float(self.instance.capacity[offer]))
-
-    def start(self) -> None:
-        return None
 
     def choice(self, values: Sequence[float]) -> list[int]:
         """The option of each unit whose column is set."""

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pyoxigraph as ox
 
 from reasoners.errors import InputError, did_you_mean
-from reasoners.graph import View
 from reasoners.plan.explain import tell
-from reasoners.plan.model import Options, Plan, PlanRule, WhyNot
+from reasoners.plan.model import Ask, Plan, WhyNot
 from reasoners.plan.problem import Problem, build
 from reasoners.plan.solve import solve
 
 
-def make(
-    view: View,
-    application: ox.NamedNode,
-    rules: Sequence[PlanRule],
-    options: Options,
-    views: Mapping[str, str],
-    now: datetime,
-) -> Plan:
+def make(ask: Ask) -> Plan:
     """See `reasoners.plan.plan`."""
-    return _solved(build(view, application, rules, options, views, now))
+    return _solved(build(ask))
 
 
-def why_not(
-    view: View,
-    application: ox.NamedNode,
-    unit: ox.NamedNode,
-    offer: ox.NamedNode,
-    rules: Sequence[PlanRule],
-    options: Options,
-    views: Mapping[str, str],
-    now: datetime,
-) -> WhyNot:
+def why_not(ask: Ask, unit: ox.NamedNode, offer: ox.NamedNode) -> WhyNot:
     """See `reasoners.plan.why_not`."""
-    problem = build(view, application, rules, options, views, now)
+    problem = build(ask)
     u = _find(unit, problem.application.units, "unit of the application")
     at = _find(offer, problem.catalogue.offers, "service offer")
     verdicts = tuple(problem.table.verdicts(u, at))

@@ -1,7 +1,7 @@
 """One sample that fires and one that does not, for each shipped rule of this room and each OWL 2 RL check.
 
-Rule: (data that fires, a triple it then writes, data on which it writes nothing). Check: (data that contradicts, data that
-does not). Turtle, with the prefixes below. Three rules state axioms whatever the data: they have no silent sample.
+Rule: (data that fires, a triple it then writes, data on which it writes nothing). Check: (data that contradicts, data
+that does not). Turtle, with the prefixes below. Three rules state axioms whatever the data: they have no silent sample.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ RULES: dict[str, tuple[str, str, str]] = {
         ":C owl:maxCardinality 2 ; owl:onProperty :p . :x a :C ; :p :y , :z .",
     ),
     "cls-maxqc3": (
-        ":C owl:maxQualifiedCardinality 1 ; owl:onClass :D ; owl:onProperty :p . :x a :C ; :p :y , :z . :y a :D . :z a :D .",
+        ":C owl:maxQualifiedCardinality 1 ; owl:onClass :D ; owl:onProperty :p . :x a :C ; :p :y , :z . "
+        ":y a :D . :z a :D .",
         ":y owl:sameAs :z",
         ":C owl:maxQualifiedCardinality 1 ; owl:onClass :D ; owl:onProperty :p . :x a :C ; :p :y , :z . :y a :D .",
     ),
@@ -177,24 +178,32 @@ RULES: dict[str, tuple[str, str, str]] = {
         ":C owl:hasValue :v ; owl:onProperty :p . :D owl:hasValue :w ; owl:onProperty :q . :p rdfs:subPropertyOf :q .",
     ),
     "scm-svf1": (
-        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :p . :A rdfs:subClassOf :B .",
+        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :p . "
+        ":A rdfs:subClassOf :B .",
         ":C rdfs:subClassOf :D",
-        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :q . :A rdfs:subClassOf :B .",
+        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :q . "
+        ":A rdfs:subClassOf :B .",
     ),
     "scm-svf2": (
-        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :A ; owl:onProperty :q . :p rdfs:subPropertyOf :q .",
+        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :A ; owl:onProperty :q . "
+        ":p rdfs:subPropertyOf :q .",
         ":C rdfs:subClassOf :D",
-        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :q . :p rdfs:subPropertyOf :q .",
+        ":C owl:someValuesFrom :A ; owl:onProperty :p . :D owl:someValuesFrom :B ; owl:onProperty :q . "
+        ":p rdfs:subPropertyOf :q .",
     ),
     "scm-avf1": (
-        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :p . :A rdfs:subClassOf :B .",
+        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :p . "
+        ":A rdfs:subClassOf :B .",
         ":C rdfs:subClassOf :D",
-        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :q . :A rdfs:subClassOf :B .",
+        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :q . "
+        ":A rdfs:subClassOf :B .",
     ),
     "scm-avf2": (
-        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :A ; owl:onProperty :q . :p rdfs:subPropertyOf :q .",
+        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :A ; owl:onProperty :q . "
+        ":p rdfs:subPropertyOf :q .",
         ":D rdfs:subClassOf :C",
-        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :q . :p rdfs:subPropertyOf :q .",
+        ":C owl:allValuesFrom :A ; owl:onProperty :p . :D owl:allValuesFrom :B ; owl:onProperty :q . "
+        ":p rdfs:subPropertyOf :q .",
     ),
     "scm-int": (":C owl:intersectionOf ( :A :B ) .", ":C rdfs:subClassOf :B", ":C owl:unionOf ( :A :B ) ."),
     "scm-uni": (":C owl:unionOf ( :A :B ) .", ":B rdfs:subClassOf :C", ":C owl:intersectionOf ( :A :B ) ."),

@@ -21,7 +21,7 @@ PROPERTIES = ("CONSTRUCT { ?x ?q ?y } WHERE { ?p rdfs:subPropertyOf+ ?q . ?x ?p 
 
 
 def make(name: str, text: str, head: str = "") -> Rule:
-    declared = head or EX + text.split(":")[1].split()[0]
+    declared = head or EX + text.partition(":")[2].split()[0]
     return Rule(ox.NamedNode(EX + name), PROLOGUE + text, frozenset({declared}), label=name, trusted=True)
 
 
