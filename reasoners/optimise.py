@@ -35,7 +35,7 @@ class Solution:
 
 def solver_version() -> str:
     """Version of HiGHS. Raises NotAvailableError when it is not installed."""
-    return str(_load().Highs().version())
+    return str(_quiet(_load()).version())
 
 
 class Model:
@@ -91,9 +91,10 @@ class Model:
         return len(self._row_lower) - 1
 
     def minimise(
-        self, *, time_limit: float = 60.0, gap: float = 0.0, seed: int = 0, start: Sequence[float] | None = None
+        self, *, time_limit: float = 60.0, gap: float = 0.0, seed: int = 0, start: Sequence[float | None] | None = None
     ) -> Solution:
-        """Solve within `time_limit` seconds, to a relative `gap`; `start` is a known solution to begin from.
+        """Solve within `time_limit` seconds, to a relative `gap`; `start` gives the
+        columns of a known solution to begin from (None: to be completed).
 
         The same model and seed give the same answer. Raises NotAvailableError without HiGHS, InputError for numbers the
         solver does not accept.
@@ -101,7 +102,7 @@ class Model:
         highspy = _load()
         import numpy as np
 
-        solver = highspy.Highs()
+        solver = _quiet(highspy)
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("time_limit", float(time_limit))
         solver.setOptionValue("mip_rel_gap", float(gap))
@@ -123,9 +124,10 @@ class Model:
         if solver.passModel(program) == highspy.HighsStatus.kError:
             raise InputError("the solver does not accept this model", remedy="look for numbers that are not finite")
         if start is not None:
-            known = highspy.HighsSolution()
-            known.col_value = [float(v) for v in start]
-            solver.setSolution(known)
+            known = [i for i, v in enumerate(start) if v is not None]
+            solver.setSolution(
+                len(known), np.asarray(known, dtype=np.int32), np.asarray([start[i] for i in known], dtype=np.float64)
+            )
         solver.run()
         return self._read(highspy, solver)
 
@@ -158,3 +160,13 @@ def _load() -> Any:
     except ImportError as error:
         raise NotAvailableError("the solver HiGHS is not installed", rule="highspy", remedy=REMEDY) from error
     return highspy
+
+
+def _quiet(highspy: Any) -> Any:
+    """A solver that writes nothing: the plain constructor prints a banner when it sets up callbacks, which we do not use."""
+
+    class Quiet(highspy.Highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> None:  # noqa: N802
+            pass
+
+    return Quiet()

@@ -231,7 +231,8 @@ class Attempt:
             if blocking:
                 raise Refused(part.info.iri, sorted(blocking, key=lambda r: (str(r.focus), str(r.path), str(r.shape))))
             results += found
-        gate.coherence.affected(self.closure, self.entered, self.coherent)
+        if not policy_changed:
+            gate.coherence.affected(self.closure, self.entered, self.coherent)
         return results, self._findings(full=policy_changed)
 
     def _findings(self, *, full: bool) -> tuple[list[str], list[str]]:

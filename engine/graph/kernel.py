@@ -6,13 +6,13 @@ through `engine.graph.owner`.
 
 from __future__ import annotations
 
-import gc
 import secrets
 import shutil
 import sqlite3
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pyoxigraph as ox
@@ -93,7 +93,7 @@ class Kernel:
         self.log.put("node", address)
         self.log.put("format", FORMAT)
 
-    @property
+    @cached_property
     def node(self) -> str:
         """Address of this node: it seals commits and owns the node's own graphs."""
         return self.log.get("node")
@@ -140,6 +140,7 @@ class Kernel:
         """Make the store anew from the log (it was lost, or is older than the intents kept)."""
         self._finish_flush()
         folder = self.store.folder
+        self._gate = None
         if folder is not None:
             self.store.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -231,7 +232,6 @@ class Kernel:
             self._gate = None
             self._trees.clear()
             self.store.close()
-            gc.collect()  # RocksDB lets go of its files when the last reference to the store, views included, is gone
             if self._tree_db is not None:
                 self._tree_db.close()
             self.log.close()

@@ -13,6 +13,7 @@ that recovery can tell whether a change reached it. The store never fsyncs by it
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,7 @@ class StoreView:
         """Flush and let go of the lock (held until the Store object is gone)."""
         self.flush()
         del self.store
+        gc.collect()  # RocksDB lets go when the last reference is gone, and views may sit in reference cycles
 
     # -- reading ----------------------------------------------------------------------------------------------------
     def view(self, *graphs: GraphName) -> View:

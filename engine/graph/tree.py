@@ -5,9 +5,6 @@ it (up to `PAGE` subtrees in the order of their places, each a leaf or another p
 so that a small change rehashes one path and reads and writes the pages on it. How the tree is cut into pages depends on
 history; no hash does. The tree is a view of the log: `apply` changes memory only, `save` makes it durable together with
 the log position it stands at, so whoever opens it knows which commits to apply again.
-
-Inside a page the inner nodes are not stored as a tree: the node between two neighbours is the *gap* between them, its
-bit is the first in which their places differ, and the smallest bit of a range is the range's root.
 """
 
 from __future__ import annotations
@@ -15,11 +12,8 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
-from struct import Struct
 
 import pyoxigraph as ox
 
@@ -40,6 +34,7 @@ from engine.graph.leaves import (
     shared_bits,
 )
 from engine.graph.proofs import Pattern, Proof
+from engine.graph.runs import Run, root_gap
 from engine.graph.terms import triple_line
 
 __all__ = ["Leaf", "MerkleTree", "leaf_of"]
@@ -62,62 +57,6 @@ def leaf_of(triple: ox.Triple, salt: bytes | None = None) -> Leaf:
     return line_leaf(triple_line(triple), salt)
 
 
-@dataclass(slots=True)
-class _Run:
-    """Neighbouring subtrees in the order of their places, with the gaps between them. Never changed once shared."""
-
-    paths: list[bytes]  # place of the leaf, or of some leaf in the page
-    values: list[bytes]  # value of the leaf, or hash of the page's subtree
-    refs: list[int]  # number of the page, 0 for a leaf
-    tops: list[int]  # bit of the page's root, PLACE_BITS for a leaf
-    bits: bytearray  # of the inner node at each gap
-    hashes: list[bytes]  # of the inner node at each gap
-
-    def copy(self) -> _Run:
-        return _Run(
-            self.paths[:], self.values[:], self.refs[:], self.tops[:], self.bits[:], self.hashes[:]
-        )  # fmt: skip
-
-    def part(self, low: int, high: int) -> _Run:
-        return _Run(
-            self.paths[low:high], self.values[low:high], self.refs[low:high], self.tops[low:high],
-            self.bits[low : high - 1], self.hashes[low : high - 1],
-        )  # fmt: skip
-
-    def encode(self) -> bytes:
-        parts = [len(self.paths).to_bytes(2, "big"), bytes(self.bits), *self.paths, *self.values, *self.hashes]
-        if any(self.refs):
-            parts.append(_numbers(len(self.refs)).pack(*self.refs))
-            parts.append(bytes([top & 0xFF for top in self.tops]))
-        return b"".join(parts)
-
-    @staticmethod
-    def decode(body: bytes) -> _Run:
-        n = int.from_bytes(body[:2], "big")
-        if not n:
-            return _Run([], [], [], [], bytearray(), [])
-        at = n + 1
-        words = _words(3 * n - 1).unpack_from(body, at)
-        refs, tops = [0] * n, [PLACE_BITS] * n
-        at += 32 * (3 * n - 1)
-        if len(body) > at:
-            refs = list(_numbers(n).unpack_from(body, at))
-            tops = [top if ref else PLACE_BITS for ref, top in zip(refs, body[at + 8 * n :], strict=True)]
-        return _Run(
-            list(words[:n]), list(words[n : 2 * n]), refs, tops, bytearray(body[2 : n + 1]), list(words[2 * n :])
-        )
-
-
-@lru_cache(maxsize=256)
-def _words(count: int) -> Struct:
-    return Struct("32s" * count)
-
-
-@lru_cache(maxsize=256)
-def _numbers(count: int) -> Struct:
-    return Struct(f">{count}Q")
-
-
 class MerkleTree:
     """One graph's tree over pages in SQLite. Not thread-safe; one writer.
 
@@ -134,22 +73,30 @@ class MerkleTree:
         for statement in _SCHEMA:
             db.execute(statement)
         self._id: int | None = None
+        self._saved: tuple[int, bytes, int, int, int] | None = None  # the row as it was last read or written
         self._forget()
-        row = db.execute("SELECT id, root, count, pages, position FROM tree WHERE graph=?", (graph,)).fetchone()
+        row = self._stored()
         if row is not None:
             self._id, self.count, self._pages, self.position = int(row[0]), int(row[2]), int(row[3]), int(row[4])
-            self._top = _Run.decode(row[1])
+            self._top, self._saved = Run.decode(row[1]), row
 
     def _forget(self) -> None:
         self._id = None
+        self._saved = None
         self.count = 0
         self.position = 0
         self._pages = 0  # numbers given out so far
-        self._top = _Run([], [], [], [], bytearray(), [])  # no subtree, or the whole tree as one
-        self._cache: dict[int, _Run] = {}  # in the order of last use
+        self._top = Run.empty()  # no subtree, or the whole tree as one
+        self._cache: dict[int, Run] = {}  # in the order of last use
         self._dirty: set[int] = set()
         self._freed: set[int] = set()
-        self._journal: dict[int, tuple[_Run | None, bool]] = {}
+        self._journal: dict[int, tuple[Run | None, bool]] = {}
+
+    def _stored(self) -> tuple[int, bytes, int, int, int] | None:
+        row: tuple[int, bytes, int, int, int] | None = self._db.execute(
+            "SELECT id, root, count, pages, position FROM tree WHERE graph=?", (self.graph,)
+        ).fetchone()
+        return row
 
     # -- reading ----------------------------------------------------------------------------------------------------
     @property
@@ -197,7 +144,7 @@ class MerkleTree:
         salts = () if self.salt is None else tuple(leaf_salt(self.salt, leaf.path) for leaf in found)
         return Proof(self.graph, pattern, tuple(lines[leaf] for leaf in found), salts, tuple(siblings), witness)
 
-    def _walk(self, prefix: bytes) -> tuple[_Run, int, int, list[tuple[int, bytes]]]:
+    def _walk(self, prefix: bytes) -> tuple[Run, int, int, list[tuple[int, bytes]]]:
         """The subtree that holds all leaves under a prefix if there are any, and what lies beside the way to it."""
         size, siblings = 8 * len(prefix), []
         run, low, high = self._top, 0, len(self._top.paths)
@@ -208,7 +155,7 @@ class MerkleTree:
                 run = self._load(run.refs[low], run.values[low])
                 low, high = 0, len(run.paths)
                 continue
-            gap = _root_gap(run.bits, low, high)
+            gap = root_gap(run.bits, low, high)
             bit = run.bits[gap]
             if bit >= size:
                 break
@@ -220,11 +167,11 @@ class MerkleTree:
                 high = gap + 1
         return run, low, high, siblings
 
-    def _first(self, run: _Run, low: int, high: int, siblings: list[tuple[int, bytes]]) -> Leaf:
+    def _first(self, run: Run, low: int, high: int, siblings: list[tuple[int, bytes]]) -> Leaf:
         """The first leaf of a subtree; what lies beside the way to it goes to `siblings`."""
         while True:
             if high - low > 1:
-                gap = _root_gap(run.bits, low, high)
+                gap = root_gap(run.bits, low, high)
                 siblings.append((run.bits[gap], self._peek(run, gap + 1, high)))
                 high = gap + 1
             elif run.refs[low]:
@@ -233,7 +180,7 @@ class MerkleTree:
             else:
                 return Leaf(run.paths[low], run.values[low])
 
-    def _leaves(self, run: _Run, low: int, high: int) -> Iterator[Leaf]:
+    def _leaves(self, run: Run, low: int, high: int) -> Iterator[Leaf]:
         stack = [(run, low, high)]
         while stack:
             run, low, high = stack.pop()
@@ -272,7 +219,7 @@ class MerkleTree:
         self._evict()
         return self.root
 
-    def _descend(self, number: int, value: bytes, ops: list[_Op]) -> _Run:
+    def _descend(self, number: int, value: bytes, ops: list[_Op]) -> Run:
         """Apply to a page; the subtrees that stand in its place."""
         run = self._update(self._load(number, value), ops)
         if 1 < len(run.paths) <= PAGE:
@@ -280,7 +227,7 @@ class MerkleTree:
         self._free(number)
         return self._cut(run) if run.paths else run
 
-    def _update(self, run: _Run, ops: list[_Op]) -> _Run:
+    def _update(self, run: Run, ops: list[_Op]) -> Run:
         """The run after the operations (sorted by place), hashes up to date; as long as it becomes."""
         paths, refs, tops = run.paths, run.refs, run.tops
         n = len(paths)
@@ -300,7 +247,7 @@ class MerkleTree:
             return self._merged(run, here, new_runs)
         return self._spliced(run, here, new_runs)
 
-    def _merged(self, run: _Run, here: list[tuple[int, _Op]], new_runs: dict[int, _Run]) -> _Run:
+    def _merged(self, run: Run, here: list[tuple[int, _Op]], new_runs: dict[int, Run]) -> Run:
         """Many changes: sort everything together and hash it once."""
         gone = {at for at, op in here if op[1] is not None}
         rows: list[tuple[bytes, bytes, int, int]] = []
@@ -312,7 +259,7 @@ class MerkleTree:
                 rows.append(row)
         rows += [(path, value, 0, PLACE_BITS) for _, (path, _, value) in here if value is not None]
         if not rows:
-            return _Run([], [], [], [], bytearray(), [])
+            return Run.empty()
         rows.sort(key=itemgetter(0))
         paths, values, refs, tops = (list(column) for column in zip(*rows, strict=True))
         bits, prefix = gap_bits(paths), self._prefix
@@ -320,26 +267,26 @@ class MerkleTree:
             value if ref else new(prefix + path + value).digest()
             for path, value, ref in zip(paths, values, refs, strict=True)
         ]
-        return _Run(paths, values, refs, tops, bits, fold(bits, hashes))
+        return Run(paths, values, refs, tops, bits, fold(bits, hashes))
 
-    def _spliced(self, run: _Run, here: list[tuple[int, _Op]], new_runs: dict[int, _Run]) -> _Run:
+    def _spliced(self, run: Run, here: list[tuple[int, _Op]], new_runs: dict[int, Run]) -> Run:
         """Few changes: put each in its place, from the right so that positions hold, then rehash the ways to them."""
         run = run.copy()
         touched: list[bytes] = []
         # At one position a new leaf stands before the old subtree, so the old one is changed first.
-        changes: list[tuple[int, int, _Op | _Run]] = [(at, 1, one) for at, one in new_runs.items()]
+        changes: list[tuple[int, int, _Op | Run]] = [(at, 1, one) for at, one in new_runs.items()]
         changes += [(at, 0, op) for at, op in here]
         changes.sort(key=itemgetter(0, 1))
         for at, _, change in reversed(changes):
-            if isinstance(change, _Run):
-                _replace(run, at, change, touched)
+            if isinstance(change, Run):
+                run.replace(at, change, touched)
                 continue
             path, remove, add = change
             if remove is None and add is not None:
-                _insert(run, at, path, add)
+                run.insert(at, path, add)
                 touched.append(path)
             elif add is None:
-                _delete(run, at, touched)
+                run.delete(at, touched)
             else:
                 run.values[at] = add
                 touched.append(path)
@@ -354,11 +301,11 @@ class MerkleTree:
             self._rehash(run, 0, n, sorted(positions))
         return run
 
-    def _rehash(self, run: _Run, low: int, high: int, touched: Sequence[int]) -> bytes:
+    def _rehash(self, run: Run, low: int, high: int, touched: Sequence[int]) -> bytes:
         """Recompute the inner nodes above the touched positions, all within the range; the range's hash."""
         if high - low == 1:
             return self._hash(run, low)
-        gap = _root_gap(run.bits, low, high)
+        gap = root_gap(run.bits, low, high)
         middle = gap + 1
         split = bisect_left(touched, middle)
         if split == 0:
@@ -371,27 +318,27 @@ class MerkleTree:
         run.hashes[gap] = value = new(INNER[run.bits[gap]] + left + right).digest()
         return value
 
-    def _hash(self, run: _Run, at: int) -> bytes:
+    def _hash(self, run: Run, at: int) -> bytes:
         if run.refs[at]:
             return run.values[at]
         return new(self._prefix + run.paths[at] + run.values[at]).digest()
 
-    def _peek(self, run: _Run, low: int, high: int) -> bytes:
+    def _peek(self, run: Run, low: int, high: int) -> bytes:
         """The range's hash, which is up to date."""
-        return run.hashes[_root_gap(run.bits, low, high)] if high - low > 1 else self._hash(run, low)
+        return run.hashes[root_gap(run.bits, low, high)] if high - low > 1 else self._hash(run, low)
 
     # -- pages ------------------------------------------------------------------------------------------------------
     def _number(self) -> int:
         self._pages += 1
         return self._pages
 
-    def _paged(self, run: _Run, number: int) -> _Run:
+    def _paged(self, run: Run, number: int) -> Run:
         """Put a run into a page; the page as the one subtree that it is."""
         self._journal.setdefault(number, (self._cache.get(number), number in self._dirty))
         self._cache[number] = run
         self._dirty.add(number)
-        gap = _root_gap(run.bits, 0, len(run.paths))
-        return _Run([run.paths[0]], [run.hashes[gap]], [number], [run.bits[gap]], bytearray(), [])
+        gap = root_gap(run.bits, 0, len(run.paths))
+        return Run([run.paths[0]], [run.hashes[gap]], [number], [run.bits[gap]], bytearray(), [])
 
     def _free(self, number: int) -> None:
         self._journal.setdefault(number, (self._cache.get(number), number in self._dirty))
@@ -399,14 +346,14 @@ class MerkleTree:
         self._dirty.discard(number)
         self._freed.add(number)
 
-    def _cut(self, run: _Run) -> _Run:
+    def _cut(self, run: Run) -> Run:
         """Cut a run at its highest inner nodes into pages that fit; these as neighbours."""
-        result = _Run([], [], [], [], bytearray(), [])
+        result = Run.empty()
         stack = [(0, len(run.paths))]
         while stack:
             low, high = stack.pop()
             if high - low > PAGE:
-                gap = _root_gap(run.bits, low, high)
+                gap = root_gap(run.bits, low, high)
                 stack += [(gap + 1, high), (low, gap + 1)]
                 continue
             part = run.part(low, high)
@@ -418,13 +365,13 @@ class MerkleTree:
                 getattr(result, name).extend(getattr(one, name))
         return result
 
-    def _load(self, number: int, value: bytes) -> _Run:
+    def _load(self, number: int, value: bytes) -> Run:
         """A page, which must have the hash that the page above says."""
         run = self._cache.pop(number, None)
         if run is None:
             row = self._db.execute("SELECT body FROM tree_page WHERE id=?", (self._row(number),)).fetchone()
-            run = _Run.decode(row[0]) if row else None
-            if run is None or len(run.paths) < 2 or run.hashes[_root_gap(run.bits, 0, len(run.paths))] != value:
+            run = Run.decode(row[0]) if row else None
+            if run is None or len(run.paths) < 2 or run.hashes[root_gap(run.bits, 0, len(run.paths))] != value:
                 raise IntegrityError(
                     f"page {number} of a hash tree is missing or altered", place=self.graph,
                     remedy="rebuild the views from the log",
@@ -465,6 +412,11 @@ class MerkleTree:
         if own:
             self._db.execute("BEGIN IMMEDIATE")
         try:
+            if self._stored() != self._saved:
+                raise IntegrityError(
+                    "a hash tree was saved by another writer since it was opened", place=self.graph,
+                    remedy="open it again",
+                )  # fmt: skip
             if self._id is None:
                 self._id = int(self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM tree").fetchone()[0])
             self._db.executemany(
@@ -474,17 +426,15 @@ class MerkleTree:
                 "INSERT OR REPLACE INTO tree_page VALUES(?,?)",
                 ((self._row(number), self._cache[number].encode()) for number in sorted(self._dirty)),
             )
-            self._db.execute(
-                "INSERT OR REPLACE INTO tree VALUES(?,?,?,?,?,?)",
-                (self.graph, self._id, self._top.encode(), self.count, self._pages, position),
-            )
+            row = (self._id, self._top.encode(), self.count, self._pages, position)
+            self._db.execute("INSERT OR REPLACE INTO tree VALUES(?,?,?,?,?,?)", (self.graph, *row))
             if own:
                 self._db.execute("COMMIT")
         except BaseException:
             if own:
                 self._db.execute("ROLLBACK")
             raise
-        self.position = position
+        self.position, self._saved = position, row
         self._dirty.clear()
         self._freed.clear()
         self._evict()
@@ -528,50 +478,3 @@ def _check_operation(op: _Op, held: bytes | None, graph: str) -> None:
             rule="places are 96, 64 and 96 bits of the terms' hashes",
             remedy="change one of them: they were made to collide",
         )  # fmt: skip
-
-
-def _root_gap(bits: bytearray, low: int, high: int) -> int:
-    """The gap whose inner node is the root of the subtrees from `low` to `high` (at least two)."""
-    if high - low == 2:
-        return low
-    some = bits[low : high - 1]
-    return low + some.index(min(some))
-
-
-def _insert(run: _Run, at: int, path: bytes, value: bytes) -> None:
-    paths, n = run.paths, len(run.paths)
-    left = shared_bits(paths[at - 1], path) if at else None
-    right = shared_bits(path, paths[at]) if at < n else None
-    gaps = [bit for bit in (left, right) if bit is not None]
-    first, last = max(at - 1, 0), min(at, n - 1)  # the gap that is there now, if any
-    run.bits[first:last] = bytes(gaps)
-    run.hashes[first:last] = [b""] * len(gaps)
-    paths.insert(at, path)
-    run.values.insert(at, value)
-    run.refs.insert(at, 0)
-    run.tops.insert(at, PLACE_BITS)
-
-
-def _delete(run: _Run, at: int, touched: list[bytes]) -> None:
-    n = len(run.paths)
-    first, last = max(at - 1, 0), min(at + 1, n - 1)  # its gaps: two, or one at an end
-    if last - first == 2:
-        run.bits[first:last] = bytes([min(run.bits[first:last])])
-        run.hashes[first:last] = [b""]
-    else:
-        del run.bits[first:last], run.hashes[first:last]
-    touched.extend(run.paths[max(at - 1, 0) : at + 2])
-    del run.paths[at], run.values[at], run.refs[at], run.tops[at]
-
-
-def _replace(run: _Run, at: int, one: _Run, touched: list[bytes]) -> None:
-    if not one.paths:
-        _delete(run, at, touched)
-        return
-    run.paths[at : at + 1] = one.paths
-    run.values[at : at + 1] = one.values
-    run.refs[at : at + 1] = one.refs
-    run.tops[at : at + 1] = one.tops
-    run.bits[at:at] = one.bits
-    run.hashes[at:at] = one.hashes
-    touched.append(one.paths[0])

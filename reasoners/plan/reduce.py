@@ -143,3 +143,10 @@ def possible_hops(instance: Instance, edge: tuple[int, int]) -> npt.NDArray[np.b
             end = (times.fastest[b] + times.after[b])[None, :]
             allowed &= start + instance.latency + end <= limit.bound + EPSILON
     return allowed
+
+
+def below(instance: Instance, value: float) -> list[Ints]:
+    """Per unit the options with which the objective can still reach `value`, an objective that some choice has."""
+    least = [float(c.min()) for c in instance.cost]
+    room = value - sum(least) + max(EPSILON, EPSILON * abs(value))
+    return [np.flatnonzero(c - low <= room) for c, low in zip(instance.cost, least, strict=True)]

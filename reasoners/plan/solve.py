@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 
 from reasoners.optimise import INFINITY, Model
+from reasoners.plan.improve import good_choice
 from reasoners.plan.instance import Instance, Limit
-from reasoners.plan.reduce import dominance, in_time, possible_hops
+from reasoners.plan.reduce import below, dominance, in_time, possible_hops
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,15 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
     if any(len(k) == 0 for k in timely):
         return Answer("infeasible", solver="bounds on path times", reduced=sum(len(k) for k in timely))
     small = small.keep(timely)
+    known = good_choice(small)
+    if known is not None:
+        affordable = below(small, small.objective(known))
+        known = [int(np.searchsorted(affordable[u], i)) for u, i in enumerate(known)]
+        timely = [t[k] for t, k in zip(timely, affordable, strict=True)]
+        small = small.keep(affordable)
     program = _Program(small)
-    found = program.model.minimise(time_limit=time_limit, gap=gap, seed=seed)
+    start = None if known is None else program.start(known)
+    found = program.model.minimise(time_limit=time_limit, gap=gap, seed=seed, start=start)
     if found.status in ("infeasible", "unknown", "unbounded"):
         status: Literal["infeasible", "unknown"] = "infeasible" if found.status == "infeasible" else "unknown"
         return Answer(
@@ -159,6 +167,14 @@ class _Program:
         for offer, columns in sorted(holders.items()):
             if len(columns) > self.instance.capacity[offer]:
                 self.model.row(columns, [1.0] * len(columns), upper=float(self.instance.capacity[offer]))
+
+    def start(self, choice: Sequence[int]) -> list[float | None]:
+        """The columns of x set as in `choice`; the solver completes the rest."""
+        values: list[float | None] = [None] * self.model.size[0]
+        for u, picked in enumerate(choice):
+            for i, column in enumerate(self.x[u]):
+                values[column] = float(i == picked)
+        return values
 
     def choice(self, values: Sequence[float]) -> list[int]:
         """The option of each unit whose column is set."""

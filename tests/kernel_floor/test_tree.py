@@ -180,6 +180,21 @@ def test_altered_page_is_found_when_loaded() -> None:
         list(MerkleTree(db, GRAPH).under(b""))
 
 
+def test_save_is_refused_when_another_writer_was_faster() -> None:
+    db, rng = database(), random.Random(5)
+    first = MerkleTree(db, GRAPH)
+    first.apply([random_leaf(rng, 10**6) for _ in range(200)], [])
+    first.save(1)
+    second = MerkleTree(db, GRAPH)
+    for tree in (first, second):
+        tree.apply([random_leaf(rng, 10**6)], [])
+    first.save(2)
+    with pytest.raises(IntegrityError, match="another writer"):
+        second.save(2)
+    assert not db.in_transaction
+    assert MerkleTree(db, GRAPH).root == first.root
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 500])
 def test_batch_is_refused_when_it_contradicts_the_set(size: int) -> None:
     rng = random.Random(size)
