@@ -46,7 +46,10 @@ def main(source: str = "cloud", *regions: str) -> None:
         home = Path(folder) / "kb"
         engine.open(home).close()
         process = subprocess.Popen(
-            [sys.executable, "-c", IMPORTER, str(home), source, *regions], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", IMPORTER, str(home), source, *regions],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdin is not None
         assert process.stdout is not None

@@ -45,7 +45,11 @@ class Catalogue:
         yield ox.Triple(self.node("provider"), DAPP.legalJurisdiction, DAPPI("Country-NL"))
         for r in (*range(REGIONS), "fixed"):
             yield from self._thing(self.node("region", r), DAPP.Region)
-            yield ox.Triple(self.node("region", r), DAPP.within, DAPPI(f"Country-{('DE', 'FR', 'NL', 'IE')[zlib.crc32(str(r).encode()) % 4]}"))
+            yield ox.Triple(
+                self.node("region", r),
+                DAPP.within,
+                DAPPI(f"Country-{('DE', 'FR', 'NL', 'IE')[zlib.crc32(str(r).encode()) % 4]}"),
+            )
         for t in range(TYPES):
             yield from self._thing(self.node("type", t), DAPP.ResourceType)
             yield ox.Triple(self.node("type", t), DAPP.vcpus, ox.Literal(1 + t % 64))

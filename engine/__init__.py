@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.kb import Change, KnowledgeBase, Table, open  # noqa: A004
+    from engine.kb import Change, KnowledgeBase, Table, open
 
 __all__ = ["Change", "KnowledgeBase", "Table", "open"]
 

@@ -7,10 +7,14 @@ Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from reasoners.errors import DappopsError, did_you_mean
 
@@ -68,42 +72,80 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click would import every command for its help line
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--home", metavar="DIR", envvar="DAPPOPS_HOME", help="Folder of the knowledge base.  [default: .dappops]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@click.option("--author", metavar="ADDRESS", envvar="DAPPOPS_AUTHOR", help="Key that signs what is committed.  [default: the node's]")
+@click.option(
+    "--author", metavar="ADDRESS", envvar="DAPPOPS_AUTHOR", help="Key that signs what is committed.  [default: the node's]"
+)
 @click.option("--safe", is_flag=True, help="Open without local rules and shapes.")
-@click.option("--no-color", is_flag=True, envvar="NO_COLOR", help="Plain text.")
+@click.option("--no-color", is_flag=True, help="Plain text; so does the environment variable NO_COLOR.")
 @click.version_option(package_name="dappops")
 def cli(**options: Any) -> None:
     """The life of quality-critical decentralised applications in one signed, explained RDF graph.
 
     Start with `dappops run`, then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
+
+    These options may stand before or after the command's name.
     """
     click.get_current_context().obj = options
 
 
-def main() -> None:
-    """Entry point of the `dappops` command."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the `dappops` command; always ends by SystemExit."""
+    given = list(sys.argv[1:] if args is None else args)
     try:
-        cli(standalone_mode=False, auto_envvar_prefix=None)
+        # click gives back the code of an Exit instead of raising it; commands return None
+        sys.exit(cli(args=given, prog_name="dappops", standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2 if isinstance(error, click.UsageError) else error.exit_code)
+        code = 2 if isinstance(error, click.UsageError) else error.exit_code
+        if "--json" in given:
+            click.echo(json.dumps({"error": usage_json(error)}, indent=2, ensure_ascii=False))
+        else:
+            error.show()
+        sys.exit(code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
+        drop_stdout()
         sys.exit(0)
     except DappopsError as error:
-        from engine.commands.output import show_error
+        fail(error, as_json="--json" in given)
+    except OSError as error:
+        # a full disk, a folder that may not be written: nothing that the code could have known
+        place = str(error.filename or "")
+        told = DappopsError(error.strerror or str(error), place=place, remedy="make room or permission there, or choose another --home")
+        fail(told, as_json="--json" in given)
 
-        show_error(error)
-        sys.exit(error.exit_code)
+
+def fail(error: DappopsError, *, as_json: bool) -> None:
+    """Print one error and end with its family's exit code."""
+    from engine.commands.output import show_error
+
+    show_error(error, as_json=as_json)
+    sys.exit(error.exit_code)
+
+
+def usage_json(error: click.ClickException) -> dict[str, Any]:
+    """A mistake in the command line, in the one shape that every error has."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "dappops"
+    return {
+        "family": "UsageError", "message": error.format_message(), "place": path, "rule": "",
+        "remedy": f"see `{path} --help`", "details": None,
+    }  # fmt: skip
+
+
+def drop_stdout() -> None:
+    """Send what is still to be printed nowhere: the reader has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -26,13 +26,20 @@ def shape_table(gate: Gate) -> str:
     out = [_HEAD, "# How the shapes run\n"]
     counts: Counter[str] = Counter()
     body: list[str] = []
-    for title, validator in (("Integrity (blocks a commit)", gate.integrity), ("Coherence (becomes a finding)", gate.coherence)):
+    for title, validator in (
+        ("Integrity (blocks a commit)", gate.integrity),
+        ("Coherence (becomes a finding)", gate.coherence),
+    ):
         body += [f"\n## {title}\n", "| shape | constraint | component | runs |", "| --- | --- | --- | --- |"]
         for row in _rows(validator):
             counts[row[3].split(":")[0]] += 1
             body.append("| " + " | ".join(row) + " |")
-    out.append("Every constraint of the shipped shapes, by how it is evaluated: *compiled, incremental* checks only the nodes a change can")
-    out.append("affect; *compiled, re-run* checks all targets again when certain parts change, and says why; *pySHACL* hands the whole")
+    out.append(
+        "Every constraint of the shipped shapes, by how it is evaluated: *compiled, incremental* checks only the nodes a change can"
+    )
+    out.append(
+        "affect; *compiled, re-run* checks all targets again when certain parts change, and says why; *pySHACL* hands the whole"
+    )
     out.append("shape to that library, and says why.\n")
     out += ["| runs | constraints |", "| --- | ---: |", *(f"| {mode} | {n} |" for mode, n in sorted(counts.items()))]
     return "\n".join(out + body) + "\n"
@@ -41,13 +48,21 @@ def shape_table(gate: Gate) -> str:
 def _rows(validator: Validator) -> list[tuple[str, str, str, str]]:
     rows = [(_name(r.root), _name(r.shape), _name(r.component), r.mode) for r in validator.table()]
     # an unnamed shape has another label in every run
-    return sorted((a if not a.startswith("_:") else "(unnamed)", b if not b.startswith("_:") else "(unnamed)", c, m) for a, b, c, m in rows)
+    return sorted(
+        (a if not a.startswith("_:") else "(unnamed)", b if not b.startswith("_:") else "(unnamed)", c, m)
+        for a, b, c, m in rows
+    )
 
 
 def rule_table(gate: Gate) -> str:
     """The shipped rules: purpose, heads, how each is maintained."""
     modes = {row.rule: (row.mode, row.stratum) for row in gate.deriver.table()}
-    out = [_HEAD, "# The shipped rules\n", "| rule | title | purpose | heads | maintained |", "| --- | --- | --- | --- | --- |"]
+    out = [
+        _HEAD,
+        "# The shipped rules\n",
+        "| rule | title | purpose | heads | maintained |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for rule in sorted(gate.rules, key=lambda r: (r.purpose, r.iri.value)):
         mode = modes[rule.name][0] if rule.name in modes else "evaluated when a plan is made"
         heads = ", ".join(f"`{_name(h)}`" for h in sorted(rule.heads))
@@ -59,7 +74,11 @@ def command_reference() -> str:
     """The help of every command."""
     from engine.cli import COMMANDS, cli
 
-    out = [_HEAD, "# Commands\n", "Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available, 6 integrity.\n"]
+    out = [
+        _HEAD,
+        "# Commands\n",
+        "Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available, 6 integrity.\n",
+    ]
     root = click.Context(cli, info_name="dappops", max_content_width=100)
     out += ["```text", cli.get_help(root), "```"]
     for name in COMMANDS:

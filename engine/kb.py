@@ -87,7 +87,13 @@ class KnowledgeBase:
     """An open knowledge base. Use `engine.open`; close it, or use it as a context manager."""
 
     def __init__(
-        self, home: Path | None, *, author: str | None = None, safe: bool = False, base: str = BASE, patience: float = PATIENCE
+        self,
+        home: Path | None,
+        *,
+        author: str | None = None,
+        safe: bool = False,
+        base: str = BASE,
+        patience: float = PATIENCE,
     ) -> None:
         self.home, self._author, self._safe, self._base, self._patience = home, author, safe, base, patience
         self.kernel: Kernel | None = None
@@ -119,11 +125,17 @@ class KnowledgeBase:
         return self.kernel is not None
 
     def _dispatch(
-        self, method: str, params: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]], tell: Callable[[dict[str, Any]], None]
+        self,
+        method: str,
+        params: dict[str, Any],
+        ask: Callable[[dict[str, Any]], dict[str, Any]],
+        tell: Callable[[dict[str, Any]], None],
     ) -> Any:
         assert self.kernel is not None
         caller = service.Caller(
-            sign=lambda address, digest: bytes.fromhex(ask({"sign": {"address": address, "digest": digest.hex()}})["signature"]),
+            sign=lambda address, digest: bytes.fromhex(
+                ask({"sign": {"address": address, "digest": digest.hex()}})["signature"]
+            ),
             progress=lambda frame: tell({"progress": frame}),
         )
         return service.call(self.kernel, method, params, caller)
@@ -164,7 +176,9 @@ class KnowledgeBase:
     def __enter__(self) -> KnowledgeBase:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- who --------------------------------------------------------------------------------------------------------
@@ -206,7 +220,11 @@ class KnowledgeBase:
         return answer
 
     def quads(
-        self, subject: Term | None = None, predicate: ox.NamedNode | None = None, obj: Term | None = None, graph: str | None = None
+        self,
+        subject: Term | None = None,
+        predicate: ox.NamedNode | None = None,
+        obj: Term | None = None,
+        graph: str | None = None,
     ) -> list[ox.Quad]:
         """Quads matching a pattern, in one graph or in the union."""
         text = self.call(
@@ -221,7 +239,9 @@ class KnowledgeBase:
     def view(self) -> View:
         """The closure as a View, for reasoners; only the owner has it."""
         if self.kernel is None:
-            raise NotAvailableError("another process owns the store", place=str(self.home), remedy="use `query`, or call a service method")
+            raise NotAvailableError(
+                "another process owns the store", place=str(self.home), remedy="use `query`, or call a service method"
+            )
         return self.kernel.store.view()
 
     def dataset(self) -> rdflib.Dataset:
@@ -272,7 +292,8 @@ class KnowledgeBase:
             lists = {g: (list(r), list(a)) for g, (r, a) in changes.items()}
             return self.kernel.commit(lists, author=author, message=message, expires=expires)
         encoded = {
-            g: {"removed": service.encode_triples(r), "added": service.encode_triples(a)} for g, (r, a) in changes.items()
+            g: {"removed": service.encode_triples(r), "added": service.encode_triples(a)}
+            for g, (r, a) in changes.items()
         }
         return Receipt.from_json(self.call("commit", changes=encoded, author=author, message=message, expires=expires))
 
@@ -285,14 +306,16 @@ class KnowledgeBase:
 
     def update(self, text: str, *, author: str | None = None, graph: str = "main", message: str = "") -> Receipt:
         """Evaluate a SPARQL Update to its delta and commit that; triples without GRAPH go to `graph`."""
-        return Receipt.from_json(self.call("update", text=text, author=author or self.author, graph=graph, message=message))
+        return Receipt.from_json(
+            self.call("update", text=text, author=author or self.author, graph=graph, message=message)
+        )
 
     def revert(self, sequence: int, *, author: str | None = None) -> Receipt:
         """Commit the reverse of a transaction."""
         return Receipt.from_json(self.call("revert", sequence=sequence, author=author or self.author))
 
 
-def open(  # noqa: A001  # the documented name: `engine.open(…)`
+def open(  # the documented name: `engine.open(…)`
     home: str | os.PathLike[str] | None = None,
     *,
     author: str | None = None,
@@ -333,4 +356,8 @@ def _term(value: Any, *, place: str) -> Term:
         return ox.Literal(value)
     if isinstance(value, bool | int | float):
         return ox.Literal(value)
-    raise InputError(f"{value!r} is not an RDF term", place=place, remedy="pass a pyoxigraph or rdflib term, an IRI, or a Python value")
+    raise InputError(
+        f"{value!r} is not an RDF term",
+        place=place,
+        remedy="pass a pyoxigraph or rdflib term, an IRI, or a Python value",
+    )

@@ -47,7 +47,10 @@ def options_of(params: Json) -> Options:
         chosen = {}
         for name, weight in weights.items():
             if name not in METRICS and "://" not in name:
-                raise InputError(f"no metric {name!r}{did_you_mean(name, METRICS)}", rule=f"weights: {', '.join(METRICS)}, or a metric's IRI")
+                raise InputError(
+                    f"no metric {name!r}{did_you_mean(name, METRICS)}",
+                    rule=f"weights: {', '.join(METRICS)}, or a metric's IRI",
+                )
             chosen[METRICS.get(name) or ox.NamedNode(name)] = float(weight)
     return Options(
         weights=chosen, time_limit=float(params.get("time_limit") or 60.0), seed=int(params.get("seed") or 0),
@@ -64,13 +67,19 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
     with kernel.lock.held():
         view = kernel.store.view()
         if ox.Triple(application, RDF.type, DAPP.QualityCriticalApplication) not in view:
-            raise InputError("there is no such application", place=application.value, remedy="commit its description first (`dappops commit FILE`)")
+            raise InputError(
+                "there is no such application",
+                place=application.value,
+                remedy="commit its description first (`dappops commit FILE`)",
+            )
         made = make_plan(view, application, kernel.gate.rules, options_of(params), views=views(), now=started)
         seconds = (datetime.now(UTC) - started).total_seconds()
         if params.get("dry_run"):
             return {"decision": None, **plan_json(made, view), "seconds": seconds}
         graph = kernel.resolve(GRAPH, author)
-        number = 1 + sum(1 for _ in kernel.store.store.quads_for_pattern(None, RDF.type, DAPP.Decision, ox.NamedNode(graph)))
+        number = 1 + sum(
+            1 for _ in kernel.store.store.quads_for_pattern(None, RDF.type, DAPP.Decision, ox.NamedNode(graph))
+        )
         iri = f"{graph}/plan-{number}"
         state = [(ox.NamedNode(g), e.sequence, e.head.hex()) for g, e in kernel.log.heads().items() if g != graph]
         table = made.table()
@@ -85,10 +94,19 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
             blobs.mkdir(exist_ok=True)
             (blobs / digest).write_bytes(table)
         receipt = kernel.commit(
-            {graph: ([], triples)}, author=author, sign=lambda d: caller.sign(author, d), message=f"plan {application.value.rsplit('/', 1)[-1]}"
+            {graph: ([], triples)},
+            author=author,
+            sign=lambda d: caller.sign(author, d),
+            message=f"plan {application.value.rsplit('/', 1)[-1]}",
         )
         view = kernel.store.view()
-        return {"decision": iri, **plan_json(made, view), "seconds": seconds, "receipt": receipt.as_json(), "candidateTable": digest}
+        return {
+            "decision": iri,
+            **plan_json(made, view),
+            "seconds": seconds,
+            "receipt": receipt.as_json(),
+            "candidateTable": digest,
+        }
 
 
 @method
@@ -99,7 +117,14 @@ def decisions(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
         rows = []
         for node in view.subjects(RDF.type, DAPP.Decision):
             application, at, purpose = (view.value(node, p) for p in (DAPP.onApplication, DAPP.atTime, DAPP.purpose))
-            rows.append({"decision": _text(node), "application": _text(application), "time": _text(at), "purpose": _text(purpose)})
+            rows.append(
+                {
+                    "decision": _text(node),
+                    "application": _text(application),
+                    "time": _text(at),
+                    "purpose": _text(purpose),
+                }
+            )
         return sorted(rows, key=lambda r: (r["time"], r["decision"]), reverse=True)
 
 
@@ -107,7 +132,11 @@ def _find(kernel: Kernel, params: Json) -> ox.NamedNode:
     """The decision asked for, or the newest (of an application)."""
     if params.get("decision"):
         return ox.NamedNode(params["decision"])
-    rows = [r for r in decisions(kernel, {}, Caller(lambda a, d: b"")) if params.get("application") in (None, r["application"])]
+    rows = [
+        r
+        for r in decisions(kernel, {}, Caller(lambda a, d: b""))
+        if params.get("application") in (None, r["application"])
+    ]
     if not rows:
         raise InputError("no decision was made yet", remedy="run `dappops plan APPLICATION`")
     return ox.NamedNode(rows[0]["decision"])
@@ -131,7 +160,14 @@ def why_not(kernel: Kernel, params: Json, caller: Caller) -> Json:
         offer, unit = ox.NamedNode(params["offer"]), ox.NamedNode(params["unit"])
         past, rules, moved = state_of(kernel, record.used_state)
         answer = recompute(
-            past, record.application, unit, offer, rules, options_of(params), views=views(), now=datetime.fromisoformat(record.at_time)
+            past,
+            record.application,
+            unit,
+            offer,
+            rules,
+            options_of(params),
+            views=views(),
+            now=datetime.fromisoformat(record.at_time),
         )
         return {
             "decision": decision.value, "unit": _label(view, unit), "offer": offer.value, "asOf": moved,
@@ -189,7 +225,12 @@ def _named(view: View, term: Term) -> str:
 
 
 def _score(part: ScoreComponent, view: View) -> Json:
-    return {"metric": _label(view, part.metric), "value": part.value, "weight": part.weight, "contribution": part.contribution}
+    return {
+        "metric": _label(view, part.metric),
+        "value": part.value,
+        "weight": part.weight,
+        "contribution": part.contribution,
+    }
 
 
 def candidate_json(candidate: Candidate, view: View) -> Json:
@@ -241,15 +282,24 @@ def plan_json(made: Plan, view: View) -> Json:
         "application": _label(view, made.application), "status": made.status, "objective": made.objective, "gap": made.gap,
         "solver": f"{made.solver} {made.solver_version}".strip(), "rules": [_label(view, r) for r in made.rules],
         "placements": [
-            {"unit": _label(view, p.unit), "offer": p.offer.value, **offer_json(view, p.offer), "rank": chosen[p.unit].rank if p.unit in chosen else None}
+            {
+                "unit": _label(view, p.unit), "offer": p.offer.value, **offer_json(view, p.offer),
+                "rank": chosen[p.unit].rank if p.unit in chosen else None,
+            }
             for p in made.placements
         ],
         "parts": [_score(s, view) for s in made.parts],
         "deadlines": [
-            {"deadline": _label(view, d.deadline), "hard": d.hard, "bound": d.bound, "time": d.time, "late": d.late, "path": [_label(view, u) for u in d.path]}
+            {
+                "deadline": _label(view, d.deadline), "hard": d.hard, "bound": d.bound, "time": d.time, "late": d.late,
+                "path": [_label(view, u) for u in d.path],
+            }
             for d in made.deadlines
         ],
-        "totals": [{"constraint": _label(view, t.constraint), "metric": _label(view, t.metric), "bound": t.bound, "value": t.value} for t in made.totals],
+        "totals": [
+            {"constraint": _label(view, t.constraint), "metric": _label(view, t.metric), "bound": t.bound, "value": t.value}
+            for t in made.totals
+        ],
         "unchecked": [{"requirement": _label(view, u.requirement), "reason": u.reason} for u in made.unchecked],
         "conflicts": [conflict_json(c, view) for c in made.conflicts],
         "notes": list(made.notes),

@@ -45,7 +45,11 @@ class View:
         self.store, self.graphs = store, tuple(graphs)
 
     def query(
-        self, text: str, *, substitutions: Mapping[ox.Variable, Term] | None = None, prefixes: Mapping[str, str] | None = None
+        self,
+        text: str,
+        *,
+        substitutions: Mapping[ox.Variable, Term] | None = None,
+        prefixes: Mapping[str, str] | None = None,
     ) -> ox.QuerySolutions | ox.QueryBoolean | ox.QueryTriples:
         """Run SPARQL with this view as default graph. Substituted variables must be in the SELECT projection."""
         return self.store.query(
@@ -56,7 +60,11 @@ class View:
         )
 
     def select(
-        self, text: str, *, substitutions: Mapping[ox.Variable, Term] | None = None, prefixes: Mapping[str, str] | None = None
+        self,
+        text: str,
+        *,
+        substitutions: Mapping[ox.Variable, Term] | None = None,
+        prefixes: Mapping[str, str] | None = None,
     ) -> ox.QuerySolutions:
         """`query` for SELECT; TypeError for another form."""
         result = self.query(text, substitutions=substitutions, prefixes=prefixes)

@@ -33,6 +33,18 @@ class Solution:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """The same model without integrality: a lower bound, and by how much each column's unit costs more than that.
+
+    An integer column at 0 whose `reduced` cost is above the room between the bound and a known objective is 0 in every
+    better solution (reduced cost fixing).
+    """
+
+    bound: float
+    reduced: tuple[float, ...]
+
+
 def solver_version() -> str:
     """Version of HiGHS. Raises NotAvailableError when it is not installed."""
     return str(_quiet(_load()).version())
@@ -102,11 +114,34 @@ class Model:
         highspy = _load()
         import numpy as np
 
-        solver = _quiet(highspy)
-        solver.setOptionValue("output_flag", False)
-        solver.setOptionValue("time_limit", float(time_limit))
+        solver = self._solver(highspy, time_limit, seed, whole=True)
         solver.setOptionValue("mip_rel_gap", float(gap))
         solver.setOptionValue("mip_abs_gap", 1e-9)
+        if start is not None:
+            known = [i for i, v in enumerate(start) if v is not None]
+            solver.setSolution(
+                len(known), np.asarray(known, dtype=np.int32), np.asarray([start[i] for i in known], dtype=np.float64)
+            )
+        solver.run()
+        return self._read(highspy, solver)
+
+    def relax(self, *, time_limit: float = 60.0, seed: int = 0) -> Relaxation | None:
+        """Solve without integrality; None when that has no optimum within the time limit."""
+        highspy = _load()
+        solver = self._solver(highspy, time_limit, seed, whole=False)
+        solver.run()
+        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return None
+        return Relaxation(
+            float(solver.getInfo().objective_function_value), tuple(float(v) for v in solver.getSolution().col_dual)
+        )
+
+    def _solver(self, highspy: Any, time_limit: float, seed: int, *, whole: bool) -> Any:
+        import numpy as np
+
+        solver = _quiet(highspy)
+        solver.setOptionValue("output_flag", False)
+        solver.setOptionValue("time_limit", max(0.0, float(time_limit)))
         solver.setOptionValue("random_seed", int(seed))
         program = highspy.HighsLp()
         program.num_col_, program.num_row_ = len(self._cost), len(self._row_lower)
@@ -119,17 +154,12 @@ class Model:
         program.a_matrix_.start_ = np.asarray(self._start, dtype=np.int32)
         program.a_matrix_.index_ = np.asarray(self._index, dtype=np.int32)
         program.a_matrix_.value_ = np.asarray(self._value, dtype=np.float64)
-        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-        program.integrality_ = [kinds[i] for i in self._integer]
+        if whole:
+            kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+            program.integrality_ = [kinds[i] for i in self._integer]
         if solver.passModel(program) == highspy.HighsStatus.kError:
             raise InputError("the solver does not accept this model", remedy="look for numbers that are not finite")
-        if start is not None:
-            known = [i for i, v in enumerate(start) if v is not None]
-            solver.setSolution(
-                len(known), np.asarray(known, dtype=np.int32), np.asarray([start[i] for i in known], dtype=np.float64)
-            )
-        solver.run()
-        return self._read(highspy, solver)
+        return solver
 
     def _read(self, highspy: Any, solver: Any) -> Solution:
         status = highspy.HighsModelStatus

@@ -53,7 +53,20 @@ RDF = Namespace(
 )
 RDFS = Namespace(
     "http://www.w3.org/2000/01/rdf-schema#",
-    ("label", "comment", "subClassOf", "subPropertyOf", "Class", "isDefinedBy", "seeAlso", "domain", "range", "Literal", "Resource", "Datatype"),
+    (
+        "label",
+        "comment",
+        "subClassOf",
+        "subPropertyOf",
+        "Class",
+        "isDefinedBy",
+        "seeAlso",
+        "domain",
+        "range",
+        "Literal",
+        "Resource",
+        "Datatype",
+    ),
 )
 OWL = Namespace("http://www.w3.org/2002/07/owl#")
 XSD = Namespace("http://www.w3.org/2001/XMLSchema#")

@@ -46,11 +46,15 @@ def check_views(kernel: Kernel) -> dict[str, int]:
     wanted = {r: t for r, t in kernel.gate.deriver.full(kernel.asserted_view()).items() if t}
     if derived != wanted:
         wrong = [r.value for r in derived.keys() | wanted.keys() if derived.get(r) != wanted.get(r)]
-        raise IntegrityError("derived graphs differ from what the rules derive", place=", ".join(sorted(wrong)), remedy=_REMEDY)
+        raise IntegrityError(
+            "derived graphs differ from what the rules derive", place=", ".join(sorted(wrong)), remedy=_REMEDY
+        )
     holders: dict[ox.Triple, set[str]] = {}
     for quad in store:
         graph = quad.graph_name
-        if isinstance(graph, ox.NamedNode) and (not names.is_internal(graph.value) or graph.value.startswith(names.DERIVED_PREFIX)):
+        if isinstance(graph, ox.NamedNode) and (
+            not names.is_internal(graph.value) or graph.value.startswith(names.DERIVED_PREFIX)
+        ):
             holders.setdefault(quad.triple, set()).add(graph.value)
     homes: dict[ox.DefaultGraph | ox.NamedNode, set[ox.Triple]] = {ox.DefaultGraph(): set(), names.INERT: set()}
     for triple, where in holders.items():
@@ -70,7 +74,9 @@ def check_views(kernel: Kernel) -> dict[str, int]:
     open_now = {q.subject for q in store.quads_for_pattern(None, None, None, names.FINDINGS)}
     if found != open_now:
         raise IntegrityError(
-            f"{len(found - open_now)} findings are missing and {len(open_now - found)} are stale", place=str(kernel.home), remedy=_REMEDY
+            f"{len(found - open_now)} findings are missing and {len(open_now - found)} are stale",
+            place=str(kernel.home),
+            remedy=_REMEDY,
         )
     return {
         **counts, "quads": len(held), "closure": len(homes[ox.DefaultGraph()]), "derived": sum(map(len, derived.values())),

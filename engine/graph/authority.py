@@ -70,7 +70,11 @@ def check_subjects(info: GraphInfo, added: Iterable[ox.Triple]) -> None:
         if owner is None or owner == info.owner or (owner == names.SHIPPED and info.kind == "policy"):
             continue
         other = triple.object
-        if triple.predicate == _SAME_AS and isinstance(other, ox.NamedNode) and names.authority_over(other) == info.owner:
+        if (
+            triple.predicate == _SAME_AS
+            and isinstance(other, ox.NamedNode)
+            and names.authority_over(other) == info.owner
+        ):
             continue  # one's own half of an equality, which counts when the other side asserts it too
         foreign.append(triple)
         if len(foreign) == 3:
@@ -96,9 +100,9 @@ def home_of(
 ) -> Callable[[ox.Triple, set[str]], Home]:
     """Where a triple held by some graphs belongs: the closure, the inert graph, or nowhere.
 
-    Derived graphs count, findings can be queried but feed no rule. Of asserted ones, only public graphs do, and of those: from a policy graph that is in force at
-    this node everything; from any other graph what is about its owner's subjects (or its blank nodes), but no T-Box axiom; `owl:sameAs` only when the
-    authorities of both sides assert it.
+    Derived graphs count; findings can be queried but feed no rule. Of asserted ones, only public graphs do, and of
+    those: from a policy graph that is in force at this node everything; from any other graph what is about its owner's
+    subjects (or its blank nodes), but no T-Box axiom; `owl:sameAs` only when the authorities of both sides assert it.
     """
 
     def decide(triple: ox.Triple, holders: set[str]) -> Home:

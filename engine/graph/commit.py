@@ -273,7 +273,10 @@ class Attempt:
                 continue
             for focus in foci:
                 for quad in store.quads_for_pattern(None, DAPP.about, focus, names.FINDINGS):
-                    if isinstance(quad.subject, ox.NamedNode) and ox.Quad(quad.subject, DAPP.ofShape, root, names.FINDINGS) in store:
+                    if (
+                        isinstance(quad.subject, ox.NamedNode)
+                        and ox.Quad(quad.subject, DAPP.ofShape, root, names.FINDINGS) in store
+                    ):
                         hits.add(quad.subject)
         return hits
 
@@ -407,7 +410,7 @@ def _append(
                 seal=seal,
                 added=len(part.added),
                 removed=len(part.removed),
-            )  # fmt: skip
+            )
         )
         graph = f" <{part.info.iri}> .\n"
         bodies.append(

@@ -86,7 +86,9 @@ class Gate:
     def __init__(self, policy: View | None, *, trusted: View | None = None) -> None:
         """Compile what `policy` holds; rules that `trusted` (the shipped policy) holds may use variable predicates."""
         self._shape_triples = list(policy.triples()) if policy is not None else []
-        self.rules: list[Rule] = [] if policy is None else parse_rules(policy, trusted=trusted if trusted is not None else ())
+        self.rules: list[Rule] = (
+            [] if policy is None else parse_rules(policy, trusted=trusted if trusted is not None else ())
+        )
         self.deriver = Deriver([r for r in self.rules if r.purpose == "derive"])
 
     @cached_property
@@ -131,7 +133,17 @@ def finding_triples(result: Result, *, base: str, at: str) -> list[ox.Triple]:
     """A coherence result as a `dapp:Finding`, named by what it is about so that the same finding is the same node."""
     key = "|".join(
         str(x)
-        for x in (result.root, result.shape, result.component, result.constraint, result.origin, result.focus, result.path, result.value, result.detail)
+        for x in (
+            result.root,
+            result.shape,
+            result.component,
+            result.constraint,
+            result.origin,
+            result.focus,
+            result.path,
+            result.value,
+            result.detail,
+        )
     )
     node = ox.NamedNode(f"{base}/{keccak256(key.encode()).hex()[:32]}")
     triples = [

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyoxigraph as ox
 
 from engine.errors import InputError, IntegrityError
-from engine.graph.accumulator import Accumulator
 from engine.graph import names
+from engine.graph.accumulator import Accumulator
 from engine.graph.commit import Receipt, date_time, delta_hash, net
 from engine.graph.hashing import keccak256
 from engine.graph.keys import commit_digest, recover
@@ -74,7 +74,10 @@ def state_at(kernel: Kernel, tx: int, *, derive: bool = True) -> StoreView:
         from engine.graph.gate import Gate
         from engine.graph.kernel import now_utc
 
-        gate = Gate(past.view(*kernel.policy_graphs()), trusted=past.view(*(g for g in kernel.policy_graphs() if g.value.startswith(names.SHIPPED_PREFIX))))
+        gate = Gate(
+            past.view(*kernel.policy_graphs()),
+            trusted=past.view(*(g for g in kernel.policy_graphs() if g.value.startswith(names.SHIPPED_PREFIX))),
+        )
         derived = tuple(
             ox.Quad(t.subject, t.predicate, t.object, names.derived_graph(rule))
             for rule, triples in gate.deriver.full(past.view(), now=date_time(now_utc())).items()
@@ -116,7 +119,9 @@ def redact(kernel: Kernel, graph: str, triples: Iterable[ox.Triple], *, author: 
         hits = [
             e.id
             for e in kernel.log.entries(graph)
-            if any(triple_line(q.triple)[:-2] in hidden for d in [kernel.log.payload(e.id)] for q in (*d.added, *d.removed))
+            if any(
+                triple_line(q.triple)[:-2] in hidden for d in [kernel.log.payload(e.id)] for q in (*d.added, *d.removed)
+            )
         ]
         leaves = b"".join(sorted(leaf.path + leaf.value for leaf in hidden.values()))
         ids = ",".join(map(str, hits))
@@ -233,7 +238,9 @@ def expire(kernel: Kernel, now: int) -> Receipt:
     from engine.graph.kernel import now_utc
 
     done = int(kernel.log.get("expired", "0"))
-    rows = kernel.log.db.execute("SELECT id, graph FROM entry WHERE expires>? AND expires<=? ORDER BY id", (done, now)).fetchall()
+    rows = kernel.log.db.execute(
+        "SELECT id, graph FROM entry WHERE expires>? AND expires<=? ORDER BY id", (done, now)
+    ).fetchall()
     changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
     for entry, graph in rows:
         changes.setdefault(graph, ([], []))[0].extend(q.triple for q in kernel.log.payload(entry).added)

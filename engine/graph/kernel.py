@@ -368,7 +368,7 @@ class Kernel:
         info = self.log.graphs.get(iri)
         owner = names.owner_of(iri)
         if owner == names.SHIPPED:
-            if author != self.node or iri.rsplit("/", 1)[-1] != policy.product_version() and info is None:
+            if author != self.node or (iri.rsplit("/", 1)[-1] != policy.product_version() and info is None):
                 raise InputError(
                     "the shipped policy is read-only",
                     place=iri,

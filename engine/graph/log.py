@@ -12,7 +12,6 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ CREATE TABLE IF NOT EXISTS entry(
 CREATE INDEX IF NOT EXISTS entry_tx ON entry(tx);
 CREATE INDEX IF NOT EXISTS entry_expires ON entry(expires) WHERE expires > 0;
 CREATE TABLE IF NOT EXISTS payload(entry INTEGER PRIMARY KEY REFERENCES entry(id), body BLOB NOT NULL, redacted INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS intent(id INTEGER PRIMARY KEY AUTOINCREMENT, attempt INTEGER NOT NULL, undo INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS intent(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, attempt INTEGER NOT NULL, undo INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS redaction(
   id INTEGER PRIMARY KEY, graph TEXT NOT NULL, entries TEXT NOT NULL, leaves BLOB NOT NULL, author TEXT NOT NULL,
   signature BLOB NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL);

@@ -83,7 +83,9 @@ def _address(home: Path) -> Iterator[str]:
 def _send(connection: socket.socket, message: Json) -> None:
     body = json.dumps(message).encode()
     if len(body) > MAX_FRAME:
-        raise BusyError("the answer is too large for one reply", rule=f"at most {MAX_FRAME} bytes", remedy="add a LIMIT")
+        raise BusyError(
+            "the answer is too large for one reply", rule=f"at most {MAX_FRAME} bytes", remedy="add a LIMIT"
+        )
     connection.sendall(struct.pack(">I", len(body)) + body)
 
 
@@ -224,7 +226,12 @@ class OwnerClient:
             self._connection.connect(address)
 
     def call(
-        self, method: str, params: Json, *, sign: Callable[[str, bytes], bytes], progress: Callable[[Json], None] | None = None
+        self,
+        method: str,
+        params: Json,
+        *,
+        sign: Callable[[str, bytes], bytes],
+        progress: Callable[[Json], None] | None = None,
     ) -> Any:
         """Send a request and wait for its result; OwnerGoneError when the owner went away."""
         with self._lock:

@@ -83,7 +83,7 @@ class Run:
         self.tops.insert(at, PLACE_BITS)
 
     def delete(self, at: int, touched: list[bytes]) -> None:
-        """Take out the subtree at `at`; its neighbours' places go to `touched`: the hashes above them are unknown."""
+        """Take out the subtree at `at`; its place goes to `touched`: hashes above its neighbours are then unknown."""
         n = len(self.paths)
         first, last = max(at - 1, 0), min(at + 1, n - 1)  # its gaps: two, or one at an end
         if last - first == 2:
@@ -91,7 +91,7 @@ class Run:
             self.hashes[first:last] = [b""]
         else:
             del self.bits[first:last], self.hashes[first:last]
-        touched.extend(self.paths[max(at - 1, 0) : at + 2])
+        touched.append(self.paths[at])
         del self.paths[at], self.values[at], self.refs[at], self.tops[at]
 
     def replace(self, at: int, one: Run, touched: list[bytes]) -> None:

@@ -72,7 +72,9 @@ def decode_term(text: str) -> Term:
     try:
         triple = next(iter(ox.parse(f"<urn:s> <urn:p> {text} .", format=ox.RdfFormat.N_TRIPLES))).triple
     except SyntaxError as error:
-        raise InputError(f"{text!r} is not an RDF term", rule="N-Triples: <iri>, \"text\", \"1\"^^<type>, _:label") from error
+        raise InputError(
+            f"{text!r} is not an RDF term", rule='N-Triples: <iri>, "text", "1"^^<type>, _:label'
+        ) from error
     obj: Any = triple.object
     term: Term = obj
     return term
@@ -251,7 +253,9 @@ def findings(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
         view = kernel.store.view(names.FINDINGS)
         rows = []
         for node in sorted(view.subjects(RDF.type, DAPP.Finding), key=str):
-            about, shape, since, message = (view.value(node, p) for p in (DAPP.about, DAPP.ofShape, DAPP.detectedAt, DAPP.message))
+            about, shape, since, message = (
+                view.value(node, p) for p in (DAPP.about, DAPP.ofShape, DAPP.detectedAt, DAPP.message)
+            )
             rows.append(
                 {
                     "iri": str(node).strip("<>"), "about": _plain(about), "shape": _plain(shape), "since": _plain(since),
@@ -275,7 +279,9 @@ def named(kernel: Kernel, params: Json, caller: Caller) -> Json:
             nodes = [n for n in view.subjects(RDF.type, ox.NamedNode(kind)) if isinstance(n, ox.NamedNode)]
         else:
             nodes = list({t.subject for t in view.triples(None, RDF.type, None) if isinstance(t.subject, ox.NamedNode)})
-        labels = {n: {_plain(x) for x in view.objects(n, RDFS.label)} for n in nodes} if kind or len(nodes) < 50_000 else {}
+        labels = (
+            {n: {_plain(x) for x in view.objects(n, RDFS.label)} for n in nodes} if kind or len(nodes) < 50_000 else {}
+        )
         iris, known = [], set()
         for node in nodes:
             local = node.value.replace("#", "/").rsplit("/", 1)[-1]
@@ -299,7 +305,11 @@ def commit(kernel: Kernel, params: Json, caller: Caller) -> Json:
         for graph, c in params["changes"].items()
     }
     return kernel.commit(
-        changes, author=author, sign=_signer(caller, author), message=params.get("message", ""), expires=int(params.get("expires") or 0)
+        changes,
+        author=author,
+        sign=_signer(caller, author),
+        message=params.get("message", ""),
+        expires=int(params.get("expires") or 0),
     ).as_json()
 
 
@@ -308,7 +318,9 @@ def revert(kernel: Kernel, params: Json, caller: Caller) -> Json:
     """Commit the reverse of a transaction."""
     author = (params.get("author") or kernel.node).lower()
     with kernel.lock.held():
-        return history.revert(kernel, int(params["sequence"]), author=author, message=params.get("message", "")).as_json()
+        return history.revert(
+            kernel, int(params["sequence"]), author=author, message=params.get("message", "")
+        ).as_json()
 
 
 @method
@@ -346,10 +358,12 @@ def update(kernel: Kernel, params: Json, caller: Caller) -> Json:
 
     author = (params.get("author") or kernel.node).lower()
     with kernel.lock.held():
-        changes = evaluate(kernel, params["text"], author=author, graph=kernel.resolve(params.get("graph") or "main", author))
-        return kernel.commit(changes, author=author, sign=_signer(caller, author), message=params.get("message", "")).as_json()
-
-
+        changes = evaluate(
+            kernel, params["text"], author=author, graph=kernel.resolve(params.get("graph") or "main", author)
+        )
+        return kernel.commit(
+            changes, author=author, sign=_signer(caller, author), message=params.get("message", "")
+        ).as_json()
 
 
 @method

@@ -296,7 +296,7 @@ class MerkleTree:
             for path in touched:
                 at = bisect_left(run.paths, path)
                 positions.add(min(at, n - 1))
-                if at and (at == n or run.paths[at] != path):
+                if at and (at == n or run.paths[at] != path):  # taken out: the ways to both neighbours changed
                     positions.add(at - 1)
             self._rehash(run, 0, n, sorted(positions))
         return run

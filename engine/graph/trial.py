@@ -18,4 +18,3 @@ def try_rules(rules: Iterable[Rule], snapshot: View) -> None:
     data = ox.serialize(snapshot.triples(), format=ox.RdfFormat.N_TRIPLES) or b""
     for rule in rules:
         try_rule(rule, data, LIMITS)
-

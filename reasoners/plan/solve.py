@@ -8,15 +8,16 @@ f[v] >= f[u] + latency . z + time[v] . x[v] along every call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
 from reasoners.optimise import INFINITY, Model
 from reasoners.plan.improve import good_choice
-from reasoners.plan.instance import Instance, Limit
+from reasoners.plan.instance import Instance, Ints, Limit
 from reasoners.plan.reduce import below, dominance, in_time, possible_hops
 
 
@@ -43,6 +44,7 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
 
     Units that nothing ties together are settled without a solver. Raises NotAvailableError when one is needed and missing.
     """
+    begun = perf_counter()
     if any(len(o) == 0 for o in instance.offer):
         return Answer("infeasible", solver=ALONE)
     kept = dominance(instance)
@@ -63,8 +65,19 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
         timely = [t[k] for t, k in zip(timely, affordable, strict=True)]
         small = small.keep(affordable)
     program = _Program(small)
+    size = program.model.size
+    if known is not None:
+        fixed = _fix(program, small.objective(known), time_limit, seed)
+        if fixed is not None:
+            keep, hops = fixed
+            keep = [np.union1d(k, [i]) for k, i in zip(keep, known, strict=True)]
+            known = [int(np.searchsorted(k, i)) for k, i in zip(keep, known, strict=True)]
+            timely = [t[k] for t, k in zip(timely, keep, strict=True)]
+            small = small.keep(keep)
+            program = _Program(small, hops)
     start = None if known is None else program.start(known)
-    found = program.model.minimise(time_limit=time_limit, gap=gap, seed=seed, start=start)
+    left = max(0.1, time_limit - (perf_counter() - begun))
+    found = program.model.minimise(time_limit=left, gap=gap, seed=seed, start=start)
     if found.status in ("infeasible", "unknown", "unbounded"):
         status: Literal["infeasible", "unknown"] = "infeasible" if found.status == "infeasible" else "unknown"
         return Answer(
@@ -87,15 +100,31 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
         "HiGHS",
         found.version,
         small.pairs,
-        program.model.size,
+        size,
     )
 
 
-class _Program:
-    """Columns and rows of one instance."""
+def _fix(program: _Program, value: float, time_limit: float, seed: int) -> tuple[list[Ints], dict[Edge, set[Hop]]] | None:
+    """Options and hops that a plan better than `value` can still use, by their reduced costs in the relaxation."""
+    relaxed = program.model.relax(time_limit=time_limit, seed=seed)
+    if relaxed is None:
+        return None
+    room = value - relaxed.bound + 1e-6 * max(1.0, abs(value))
+    cheap = np.asarray(relaxed.reduced) <= room
+    keep = [np.flatnonzero(cheap[x.start : x.stop]) for x in program.x]
+    hops = {edge: {(r, s) for r, s, column in hops if cheap[column]} for edge, hops in program.hops.items()}
+    return keep, hops
 
-    def __init__(self, instance: Instance) -> None:
-        self.instance, self.model = instance, Model()
+
+Edge = tuple[int, int]
+Hop = tuple[int, int]
+
+
+class _Program:
+    """Columns and rows of one instance; `hops` names the (region, region) pairs that calls may still take."""
+
+    def __init__(self, instance: Instance, hops: Mapping[Edge, set[Hop]] | None = None) -> None:
+        self.instance, self.model, self.only = instance, Model(), hops
         self.x = [self.model.columns(map(float, cost), 0.0, 1.0, integer=True) for cost in instance.cost]
         for columns in self.x:
             self.model.row(columns, [1.0] * len(columns), 1.0, 1.0)
@@ -127,7 +156,7 @@ class _Program:
         for edge in edges:
             a, b = edge
             allowed = possible_hops(instance, edge)
-            hops = [(r, s, model.column(0.0, 0.0, 1.0)) for r in y[a] for s in y[b] if allowed[r, s]]
+            hops = [(r, s, model.column(0.0, 0.0, 1.0)) for r in y[a] for s in y[b] if allowed[r, s] and self._may(edge, (r, s))]
             self.hops[edge] = hops
             for r, column in y[a].items():
                 mine = [z for p, _, z in hops if p == r]
@@ -135,6 +164,9 @@ class _Program:
             for s, column in y[b].items():
                 mine = [z for _, q, z in hops if q == s]
                 model.row([*mine, column], [1.0] * len(mine) + [-1.0], 0.0, 0.0)
+
+    def _may(self, edge: Edge, hop: Hop) -> bool:
+        return self.only is None or hop in self.only[edge]
 
     def _limit(self, limit: Limit) -> None:
         instance, model = self.instance, self.model

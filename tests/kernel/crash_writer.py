@@ -80,7 +80,13 @@ for _ in range(COMMITS):
         else:
             region = node(f"region{rng.randrange(4)}")
             old = [q.triple for q in kb.quads(subject=region, predicate=DAPP.within, graph=graph)]
-            new = [ox.Triple(region, DAPP.within, ox.NamedNode(f"https://w3id.org/dappops/id#Country-{rng.choice(['DE', 'FR', 'US'])}"))]
+            new = [
+                ox.Triple(
+                    region,
+                    DAPP.within,
+                    ox.NamedNode(f"https://w3id.org/dappops/id#Country-{rng.choice(['DE', 'FR', 'US'])}"),
+                )
+            ]
             receipt = kb.commit(graph, new, old, message="moved")
         print("ACK", receipt.sequence, flush=True)
     except DappopsError as error:

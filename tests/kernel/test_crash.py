@@ -29,17 +29,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def run_writer(home: Path, kill_at: int, seed: int, *, commits: int = COMMITS, kill_after: float | None = None, flush: int = 5) -> tuple[int, list[int], int]:
+def run_writer(
+    home: Path, kill_at: int, seed: int, *, commits: int = COMMITS, kill_after: float | None = None, flush: int = 5
+) -> tuple[int, list[int], int]:
     """(exit status, acknowledged transactions, steps)."""
     command = [sys.executable, str(WRITER), str(home), str(kill_at), str(seed), str(commits), str(flush)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=WRITER.parents[2])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=WRITER.parents[2]
+    )
     if kill_after is not None:
         time.sleep(kill_after)
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(err)
-    acknowledged = [int(line.split()[1]) for line in out.splitlines() if line.startswith("ACK") and line.split()[1] != "None"]
+    acknowledged = [
+        int(line.split()[1]) for line in out.splitlines() if line.startswith("ACK") and line.split()[1] != "None"
+    ]
     steps = next((int(line.split()[1]) for line in out.splitlines() if line.startswith("STEPS")), 0)
     return process.returncode, acknowledged, steps
 

@@ -47,7 +47,9 @@ def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def start_owner(home: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", OWNER, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "READY\n"
     return process
@@ -74,7 +76,10 @@ def test_second_process_becomes_a_client_and_sees_the_same(home: Path, owner: su
 def test_client_gets_the_refusal_with_its_report(home: Path, owner: subprocess.Popen[str]) -> None:
     with engine.open(home) as kb:
         node = ox.NamedNode(kb.graph_iri("main") + "/price")
-        bad = [ox.Triple(node, RDF.type, DAPP.PriceSpecification), ox.Triple(node, DAPP.amount, ox.Literal("-1", datatype=XSD.decimal))]
+        bad = [
+            ox.Triple(node, RDF.type, DAPP.PriceSpecification),
+            ox.Triple(node, DAPP.amount, ox.Literal("-1", datatype=XSD.decimal)),
+        ]
         with pytest.raises(Refused) as caught:
             kb.commit("main", bad)
         assert any(r.focus == node and r.path == str(DAPP.amount) for r in caught.value.results)

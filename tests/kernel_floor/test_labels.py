@@ -222,6 +222,18 @@ def test_duplicates_become_one_when_they_say_the_same_at_any_depth() -> None:
     assert set(stable_labels(inner)) == set(stable_labels(one))
 
 
+def test_nodes_stay_apart_when_their_equal_children_are_known_from_elsewhere() -> None:
+    p, q = PREDICATES
+    top, left, right, under_left, under_right = (blank(i) for i in range(5))
+    triples = [
+        ox.Triple(IRIS[0], p, top), ox.Triple(top, p, left), ox.Triple(top, p, right),
+        ox.Triple(left, q, under_left), ox.Triple(right, q, under_right),
+        ox.Triple(under_left, q, ox.Literal("v")), ox.Triple(under_right, q, ox.Literal("v")),
+        ox.Triple(IRIS[0], q, under_left), ox.Triple(IRIS[1], q, under_right),
+    ]  # fmt: skip
+    assert canonical_form(stable_labels(triples)) == canonical_form(triples)
+
+
 def chain(size: int, value: Callable[[int], ox.Literal]) -> list[ox.Triple]:
     cells = [blank(i) for i in range(size)]
     triples = [ox.Triple(IRIS[0], PREDICATES[0], cells[0])]

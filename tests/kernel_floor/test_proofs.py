@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError, IntegrityError
 from engine.graph import tree as tree_module
+from engine.graph.hashing import keccak256
 from engine.graph.leaves import Leaf, prefix_of
 from engine.graph.proofs import Pattern, Proof, check, verify
 from engine.graph.terms import triple_line
@@ -262,6 +263,16 @@ def test_collision_cannot_be_denied_when_another_line_has_the_place() -> None:
     other = Leaf(leaf_of(t).path, b"x" * 32)
     tree.apply([other], [])
     assert not verify(Proof(GRAPH, pattern_for(t, 3), witness=other), tree.root)
+
+
+def test_proof_fails_when_its_way_is_no_tree_even_if_the_root_is_made_for_it() -> None:
+    t = triple(1, 1, 1)
+    leaf, side = leaf_of(t), bytes(32)
+    current = keccak256(b"\x00" + keccak256(GRAPH.encode()) + leaf.path + leaf.value)
+    for bit in (100, 200):  # from the leaf up: growing, so shrinking from the root down
+        right = leaf.path[bit >> 3] >> (7 - (bit & 7)) & 1
+        current = keccak256(b"\x01" + bytes([bit]) + (side + current if right else current + side))
+    assert not verify(Proof(GRAPH, pattern_for(t, 3), (triple_line(t),), (), ((200, side), (100, side))), current)
 
 
 def test_verifier_needs_no_store_when_run_alone(repo: Path) -> None:
