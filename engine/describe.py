@@ -6,27 +6,33 @@ there is a knowledge base, `check_documents`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyoxigraph as ox
 
-from engine.errors import InputError
-from reasoners.graph import Term, View
-from reasoners.vocab import DAPPR
+from engine import resources
+from engine.errors import InputError, did_you_mean
+from reasoners.graph import Term, View, memory_view
+from reasoners.vocab import DAPP, DAPPR, PREFIXES, RDF, SH
 
-ML_SUFFIXES = (".yaml", ".yml")
+ML_SUFFIXES = (".yaml", ".yml", ".json", ".jsonld")
+EXAMPLE = "`dappops rules --example` prints a whole rule file to start from"
+POLICY_CLASSES = frozenset({DAPP.Rule, SH.NodeShape, SH.PropertyShape})
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One file: its triples and, for DAppOps-ML, the document that knows positions."""
+    """What one file says to one graph; for DAppOps-ML with the document that knows positions."""
 
     name: str
+    graph: str
     triples: list[ox.Triple]
     document: Any = None
+    is_rule: bool = False
 
     @property
     def application(self) -> ox.NamedNode | None:
@@ -34,9 +40,24 @@ class Described:
         found: ox.NamedNode | None = self.document.application if self.document is not None else None
         return found
 
+    @property
+    def restates(self) -> bool:
+        """Whether the file says all there is to say about its subjects, so that another version of it replaces this."""
+        return self.document is not None or self.is_rule
+
+    def stale(self, held: Iterable[ox.Triple]) -> list[ox.Triple]:
+        """Of the triples `held` by the graph, those about this file's subjects that the file does not say (any more)."""
+        if not self.restates:
+            return []
+        said = set(self.triples)
+        subjects = {t.subject for t in said}
+        return [t for t in held if t.subject in subjects and t not in said]
+
     def position(self, focus: Term, path: str | None, value: Term | None = None) -> str | None:
         """`file:line:column` of what a result is about, when this file says it."""
-        if self.document is None or self.document.position_of(focus) is None:
+        if self.document is None:
+            return self.name if any(t.subject == focus for t in self.triples) else None
+        if self.document.position_of(focus) is None:
             return None
         return f"{self.name}:{self.document.locate(focus, path, value)}"
 
@@ -63,39 +84,121 @@ class DescriptionError(InputError):
         ]
 
 
-def read_files(paths: Iterable[Path], *, graph: str) -> list[Described]:
-    """What the files say, for a graph. DescriptionError tells every mistake in every DAppOps-ML file at once."""
+def read_files(paths: Iterable[Path], *, graph: str | Callable[[Path], str]) -> list[Described]:
+    """What the files say, for a graph (or the graph of each). DescriptionError tells every mistake in all files."""
     found: list[Described] = []
     mistakes: list[Any] = []
     for path in paths:
-        if path.suffix in ML_SUFFIXES or (path.suffix in {".json", ".jsonld"}):
+        target = graph if isinstance(graph, str) else graph(path)
+        if path.suffix in ML_SUFFIXES:
             from engine.catalogue import ml
 
-            document = ml.load(path, graph=graph)
+            document = ml.load(path, graph=target)
             mistakes += document.errors
-            found.append(Described(str(path), document.triples, document))
+            found.append(Described(str(path), target, document.triples, document))
         elif path.suffix == ".rq":
-            found.append(Described(str(path), local_rule(path, graph)))
+            found.append(Described(str(path), target, local_rule(path, target), is_rule=True))
         else:
-            from engine.catalogue.rdf_files import read_file
-
-            found.append(Described(str(path), [t for record in read_file(path, graph=graph) for t in record.triples]))
+            found += _rdf(path, target)
     if mistakes:
         raise DescriptionError(mistakes)
     return found
 
 
+def _rdf(path: Path, graph: str) -> list[Described]:
+    from engine.catalogue.rdf_files import read_file
+
+    by_graph: dict[str, list[ox.Triple]] = {}
+    for record in read_file(path, graph=graph):
+        by_graph.setdefault(record.graph or graph, []).extend(record.triples)
+    return [Described(str(path), name, triples) for name, triples in by_graph.items()]
+
+
+def is_policy(path: Path) -> bool:
+    """Whether a file brings rules or shapes, which count only in a policy graph."""
+    if path.suffix == ".rq":
+        return True
+    if path.suffix in ML_SUFFIXES:
+        return False
+    return any(
+        t.predicate == SH.construct or (t.predicate == RDF.type and t.object in POLICY_CLASSES)
+        for described in _rdf(path, "urn:dappops:peek/any/main")
+        for t in described.triples
+    )
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+def example_rule() -> str:
+    """A rule file to start from."""
+    return (resources.data_root() / "examples" / "no-burstable-trust.rq").read_text(encoding="utf-8")
+
+
 def local_rule(path: Path, graph: str) -> list[ox.Triple]:
-    """A rule file as a rule of one's own policy graph: `<graph>/<file name>`."""
+    """A rule file as a rule of one's own policy graph: `<graph>/<file name>`.
+
+    Header fields that the text itself answers may be left out: the title is the file's name, the heads are the
+    predicates of the template, and the purpose is `plan` when these only exclude or discourage offers. InputError
+    with the remedy for what is no rule.
+    """
     from reasoners.derive import rule_from_file
 
-    shipped, own = DAPPR(path.stem), ox.NamedNode(f"{graph}/{path.stem}")
-    return [
-        ox.Triple(own if t.subject == shipped else t.subject, t.predicate, t.object)
-        for t in rule_from_file(path.read_text(encoding="utf-8"), path.stem)
-    ]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file in UTF-8", place=str(path), remedy=EXAMPLE) from error
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "rule"
+    try:
+        triples = rule_from_file(_completed(text, path.stem), name)
+    except InputError as error:
+        place = f"{path}, {error.place.partition(', ')[2]}".rstrip(", ") if error.place.startswith(name) else f"{path}: {error.place}"
+        raise InputError(
+            error.message, place=place.rstrip(": "), rule=error.rule, remedy=f"{error.remedy}; {EXAMPLE}".lstrip("; ")
+        ) from error
+    shipped, own = DAPPR(name), ox.NamedNode(f"{graph}/{name}")
+    return [ox.Triple(own if t.subject == shipped else t.subject, t.predicate, t.object) for t in triples]
 
 
+def _completed(text: str, title: str) -> str:
+    """The rule text with a header that lacks nothing."""
+    from reasoners.derive import rule as rules
+    from reasoners.derive import text as source
+    from reasoners.derive.analysis import analyse
+    from reasoners.derive.safety import PLAN_HEADS
+
+    given = source.header(text)
+    fields: dict[str, str] = {}
+    for field, value in given.items():
+        # a line like `# Author: me` is a comment; one like `# Purpos: plan` is a slip
+        if field in rules.FIELDS or did_you_mean(field, rules.FIELDS):
+            fields[field] = value
+    fields.setdefault("Title", title)
+    if not fields.get("Heads") or not fields.get("Purpose"):
+        found = analyse(source.with_prologue(source.strip_comments(text)))
+        heads = sorted({h.predicate.value for h in found.heads if isinstance(h.predicate, ox.NamedNode)})
+        if not fields.get("Heads"):
+            fields["Heads"] = " ".join(f"<{h}>" for h in heads)
+        if not fields.get("Purpose"):
+            fields["Purpose"] = "plan" if heads and PLAN_HEADS.issuperset(heads) else "derive"
+    header = "".join(f"# {field}: {value}\n" for field, value in fields.items())
+    return header + source.strip_comments(text)
+
+
+def check_rules(triples: Iterable[ox.Triple]) -> None:
+    """Raise InputError for the first rule among `triples` that says what no rule may."""
+    from reasoners.derive import check_rule, parse_rules
+
+    view = memory_view(triples)
+    for node in view.subjects(SH.construct):
+        if ox.Triple(node, RDF.type, DAPP.Rule) not in view:
+            raise InputError(
+                "this carries sh:construct but is no dapp:Rule, so nothing would ever run it", place=str(node),
+                rule=DAPP.Rule.value, remedy=f"add `a dapp:Rule`, with an IRI of its own; {EXAMPLE}",
+            )  # fmt: skip
+    for rule in parse_rules(view):
+        check_rule(rule)
+
+
+# -- checking without a knowledge base -------------------------------------------------------------------------------
 def check_documents(documents: Sequence[Described]) -> list[tuple[str, Any]]:
     """Results of the shipped shapes on the descriptions together, with the place each is about. Writes nothing."""
     from engine.graph.gate import Gate

@@ -202,9 +202,14 @@ class KnowledgeBase:
         return name if "://" in name else graph_iri(author or self.author, name, base)
 
     # -- reading ----------------------------------------------------------------------------------------------------
-    def query(self, text: str, *, as_of: int | None = None, limit: int | None = None) -> Table | bool | list[ox.Triple]:
-        """Answer a SPARQL query; the default graph is the union of the readable graphs and what rules derived."""
-        answer = self.call("query", text=text, as_of=as_of, limit=limit)
+    def query(
+        self, text: str, *, as_of: int | None = None, limit: int | None = None, regime: str = "hierarchy"
+    ) -> Table | bool | list[ox.Triple]:
+        """Answer a SPARQL query; the default graph is the union of the readable graphs and what rules derived.
+
+        `as_of`: the state after that transaction; `regime="full"`: with the OWL 2 RL closure on top.
+        """
+        answer = self.call("query", text=text, as_of=as_of, limit=limit, regime=regime)
         if "boolean" in answer:
             return bool(answer["boolean"])
         if "triples" in answer:

@@ -21,6 +21,7 @@ from engine.errors import InputError, IntegrityError
 from engine.graph import names, policy
 from engine.graph.authority import home_of
 from engine.graph.commit import Attempt, Changes, KernelWorkspace, Part, Receipt, checkpoint, commit, date_time, net
+from engine.graph.full import FullRegime
 from engine.graph.gate import Gate, finding_triples
 from engine.graph.hashing import keccak256
 from engine.graph.keys import Key, KeyRing, Signer, recover
@@ -70,6 +71,7 @@ class Kernel:
         self._since_save = [0, 0]
         self._flusher: threading.Thread | None = None
         self._flush_mark = 0
+        self.full = FullRegime(home / "views" / "full" if home else None)
         if not found:
             self._initialise(base)
         self.recovered = self._recover()
@@ -231,6 +233,7 @@ class Kernel:
             self.save()
             self._gate = None
             self._trees.clear()
+            self.full.close()
             self.store.close()
             if self._tree_db is not None:
                 self._tree_db.close()

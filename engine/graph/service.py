@@ -21,6 +21,7 @@ from reasoners.graph import Delta, GraphName, Term
 from reasoners.vocab import DAPP, PREFIXES, RDF, RDFS
 
 Json = dict[str, Any]
+REGIMES = ("hierarchy", "full")
 MAX_ROWS = 1_000_000  # rows of one answer: every output is bounded
 
 
@@ -101,17 +102,25 @@ def info(kernel: Kernel, params: Json, caller: Caller) -> Json:
         }  # fmt: skip
 
 
-def run_query(kernel: Kernel, text: str, as_of: int | None = None) -> Any:
-    """Start a query on a snapshot: later commits are not seen by the iterator it returns."""
+def run_query(kernel: Kernel, text: str, as_of: int | None = None, regime: str = "hierarchy") -> Any:
+    """Start a query on a snapshot: later commits are not seen by the iterator it returns.
+
+    `regime`: `hierarchy` (asserted, class and property hierarchy, policy rules) or `full` (OWL 2 RL on top, now only).
+    """
+    if regime not in REGIMES or (regime == "full" and as_of is not None):
+        raise InputError(f"no regime {regime!r} here", rule=f"one of {', '.join(REGIMES)}; `full` is of the current state only")
     with kernel.lock.held():
-        store = kernel.store.store if as_of is None else history.state_at(kernel, as_of).store
+        if regime == "full":
+            store = kernel.full.store(kernel)
+        else:
+            store = kernel.store.store if as_of is None else history.state_at(kernel, as_of).store
         return query_store(store, text, named=kernel.log.graphs, prefixes=PREFIXES)
 
 
 @method
 def query(kernel: Kernel, params: Json, caller: Caller) -> Json:
     """Answer a SPARQL query: {"boolean"} | {"variables", "rows"} | {"triples"}."""
-    result = run_query(kernel, params["text"], params.get("as_of"))
+    result = run_query(kernel, params["text"], params.get("as_of"), params.get("regime") or "hierarchy")
     limit = min(int(params.get("limit") or MAX_ROWS), MAX_ROWS)
     if isinstance(result, ox.QueryBoolean):
         return {"boolean": bool(result)}

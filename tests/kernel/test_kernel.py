@@ -168,6 +168,27 @@ def test_rules_apply_to_the_first_commit_after_opening(home: Path) -> None:
         assert kb.call("audit")["derived"]
 
 
+def test_full_regime_entails_what_the_hierarchy_does_not(home: Path) -> None:
+    with engine.open(home) as kb:
+        graph = kb.graph_iri("policy")
+        kb.commit(
+            "policy",
+            [
+                ox.Triple(ox.NamedNode(f"{graph}/near"), RDF.type, OWL.SymmetricProperty),
+                ox.Triple(ox.NamedNode(f"{graph}/a"), ox.NamedNode(f"{graph}/near"), ox.NamedNode(f"{graph}/b")),
+            ],
+        )
+        ask = f"ASK {{ <{graph}/b> <{graph}/near> <{graph}/a> }}"
+        assert not kb.query(ask)
+        assert kb.query(ask, regime="full")
+        kb.commit("policy", [], [ox.Triple(ox.NamedNode(f"{graph}/near"), RDF.type, OWL.SymmetricProperty)])
+        assert not kb.query(ask, regime="full"), "the view follows the log"
+        with pytest.raises(InputError, match="regime"):
+            kb.query(ask, regime="everything")
+    with engine.open(home) as kb:
+        assert not kb.query(ask, regime="full"), "persisted"
+
+
 # -- authority -------------------------------------------------------------------------------------------------------
 def test_authority_refuses_facts_about_anothers_subject(home: Path) -> None:
     with engine.open(home) as kb:
