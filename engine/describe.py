@@ -17,7 +17,7 @@ import pyoxigraph as ox
 from engine import resources
 from engine.errors import InputError, did_you_mean
 from reasoners.graph import Term, View, memory_view
-from reasoners.vocab import DAPP, DAPPR, PREFIXES, RDF, SH
+from reasoners.vocab import DAPP, DAPPR, RDF, SH
 
 ML_SUFFIXES = (".yaml", ".yml", ".json", ".jsonld")
 EXAMPLE = "`dappops rules --example` prints a whole rule file to start from"
@@ -188,7 +188,7 @@ def check_rules(triples: Iterable[ox.Triple]) -> None:
     from reasoners.derive import check_rule, parse_rules
 
     view = memory_view(triples)
-    for node in view.subjects(SH.construct):
+    for node in {t.subject for t in view.triples(None, SH.construct, None)}:
         if ox.Triple(node, RDF.type, DAPP.Rule) not in view:
             raise InputError(
                 "this carries sh:construct but is no dapp:Rule, so nothing would ever run it", place=str(node),

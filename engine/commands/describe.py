@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 import pyoxigraph as ox
 
-from engine.commands.output import Context, command, line, short, table
+from engine.commands.output import Context, command, count, line, short, table
 from engine.errors import InputError
 
+SHOWN = 200  # results in a table
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @command()
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 def check(context: Context, files: tuple[Path, ...]) -> None:
-    """Check DAppOps-ML (.yaml, .json) or RDF FILES against language and shapes; writes nothing, needs nothing.
+    """Check FILES (DAppOps-ML, RDF, rules) against language, shapes and the rules for rules; writes nothing.
 
-    All mistakes are told at once, each with file, line, column and remedy. Exit code 1 when there are any.
+    Needs no knowledge base. All mistakes are told at once, each with file, line, column and remedy. Exit code 1 when
+    there are any.
     """
-    from engine.describe import DescriptionError, check_documents, read_files
-
-    graph = "https://w3id.org/dappops/g/0x0000000000000000000000000000000000000000/check"
-    try:
-        placed = check_documents(read_files(files, graph=graph))
-        rows = [
-            {"place": place, "message": r.message, "rule": str(r.shape), "severity": short(r.severity), "path": r.path}
-            for place, r in placed
-        ]
-    except DescriptionError as error:
-        rows = [
-            {"place": m.place, "message": m.message, "rule": m.rule, "remedy": m.remedy, "severity": "error"} for m in error.mistakes
-        ]
+    rows = mistakes(files)
 
     def text() -> None:
         for row in rows:
             line(f"{row['place']}: {row['message']}", style="red")
-            line(f"    {row.get('remedy') or ''}  [{row['rule']}]".rstrip())
-        line(f"{len(rows)} mistakes in {len(files)} files" if rows else f"{len(files)} files are fine")
+            line(f"    {row['remedy']}  [{row['rule']}]".replace("     [", "    ["))
+        if rows:
+            line(f"{count(len(rows), 'mistake')} in {count(len(files), 'file')}")
+        else:
+            line(f"{count(len(files), 'file')} checked, no mistakes")
 
     context.emit(rows, text)
     if rows:
         raise click.exceptions.Exit(1)
+
+
+def mistakes(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """Everything wrong with the files: what cannot be read, and of the rest what shapes and rules say."""
+    from engine.describe import DescriptionError, check_documents, check_rules, read_files
+
+    graph = "https://w3id.org/dappops/g/0x0000000000000000000000000000000000000000/check"
+    rows: list[dict[str, Any]] = []
+    documents = []
+    for path in files:
+        try:
+            read = read_files([path], graph=graph)
+            for document in read:
+                check_rules(document.triples)
+            documents += read
+        except DescriptionError as error:
+            rows += (
+                {"place": m.place, "message": m.message, "rule": m.rule, "remedy": m.remedy, "severity": "error", "path": None}
+                for m in error.mistakes
+            )
+        except InputError as error:
+            place = error.place if str(path) in error.place else f"{path}: {error.place}".rstrip(": ")
+            rows.append(
+                {"place": place, "message": error.message, "rule": error.rule, "remedy": error.remedy, "severity": "error", "path": None}
+            )
+    rows += (
+        # a shape's message ends with its remedy
+        {"place": place, "message": r.message, "rule": short(r.shape), "remedy": "", "severity": short(r.severity), "path": r.path}
+        for place, r in check_documents(documents)
+    )
+    return rows
 
 
 @command()
@@ -99,9 +125,19 @@ def _validate_all(context: Context) -> None:
         rows = kb.call("validate")
 
     def text() -> None:
-        table("", ["focus", "path", "message", "shape"], [(short(r["focus"]), r["path"], r["message"], short(r["shape"])) for r in rows[:200]])
-        line(f"{len(rows)} results" if rows else "everything conforms")
+        if not rows:
+            line("everything conforms")
+            return
+        shown = rows[:SHOWN]
+        table("", ["focus", "path", "message", "shape"], [(_short(r["focus"]), r["path"], r["message"], _short(r["shape"])) for r in shown])
+        line(count(len(rows), "result") + (" (--json shows all)" if len(rows) > SHOWN else ""))
 
     context.emit(rows, text)
-    if any(r["severity"].endswith("Violation>") or r["severity"].endswith("Violation") for r in rows):
+    if rows:
         raise click.exceptions.Exit(1)
+
+
+def _short(text: str) -> str:
+    from engine.graph.service import decode_term
+
+    return short(decode_term(text))

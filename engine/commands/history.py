@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands.output import Context, command, line, lines, short, table
+from engine.commands.output import Context, command, count, iri_node, line, lines, short, table
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from engine.kb import KnowledgeBase
+
+SHOWN = 1000  # lines of a difference
+NUMBERS = {"ignore_unknown_options": True}  # -1 is a transaction here, not an option
 
 
 @command()
-@click.option("-n", "--limit", default=20, show_default=True, help="Number of transactions.")
-@click.option("--graph", metavar="IRI", help="Only transactions that touch this graph.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of transactions.")
+@click.option("--graph", help="Only transactions that touch this graph (short name or IRI).")
 def log(context: Context, limit: int, graph: str | None) -> None:
     """Transactions, newest first."""
     with context.open() as kb:
-        rows = kb.log(limit, kb.graph_iri(graph) if graph else None)
+        rows = kb.log(limit, _graph(kb, graph))
 
     def text() -> None:
         table(
@@ -25,7 +32,7 @@ def log(context: Context, limit: int, graph: str | None) -> None:
             ["#", "time", "graph", "+", "-", "author", "head", "message"],
             [
                 (
-                    tx["sequence"], tx["time"], short(c["graph"]), c["added"], c["removed"], c["author"][:8] + "…", c["head"][:12],
+                    tx["sequence"], tx["time"], short(c["graph"]), c["added"], c["removed"], c["author"][:6] + "…", c["head"][:10],
                     tx["message"],
                 )
                 for tx in rows for c in tx["commits"]
@@ -36,27 +43,32 @@ def log(context: Context, limit: int, graph: str | None) -> None:
     context.emit(rows, text)
 
 
-@command()
+@command(context_settings=NUMBERS)
 @click.argument("old", type=int)
 @click.argument("new", type=int, required=False)
-@click.option("--graph", metavar="IRI", help="Only this graph.")
+@click.option("--graph", help="Only this graph (short name or IRI).")
 def diff(context: Context, old: int, new: int | None, graph: str | None) -> None:
     """What changed from transaction OLD to NEW (default: now). Negative numbers count back: -1 is the newest."""
     with context.open() as kb:
-        delta = kb.call("diff", old=old, new=new, graph=kb.graph_iri(graph) if graph else None)
+        delta = kb.call("diff", old=old, new=new, graph=_graph(kb, graph))
 
     def text() -> None:
-        for sign, style in (("removed", "red"), ("added", "green")):
-            for quad in delta[sign].splitlines():
-                line(("- " if sign == "removed" else "+ ") + quad, style=style)
+        for key, sign, style in (("removed", "-", "red"), ("added", "+", "green")):
+            quads = delta[key].splitlines()
+            for quad in quads[:SHOWN]:
+                line(f"{sign} {quad}", style=style)
+            if len(quads) > SHOWN:
+                line(f"{sign} … and {len(quads) - SHOWN:,} more (--json shows all)")
+        if not delta["removed"] and not delta["added"]:
+            line("no difference")
 
     context.emit(delta, text)
 
 
-@command()
+@command(context_settings=NUMBERS)
 @click.argument("sequence", type=int)
 def revert(context: Context, sequence: int) -> None:
-    """Commit the reverse of a transaction, as far as it still has effect."""
+    """Commit the reverse of transaction SEQUENCE, as far as it still has effect. -1 is the newest."""
     with context.open() as kb:
         receipt = kb.revert(sequence).as_json()
     context.emit(receipt, lambda: line(receipt_line(receipt)))
@@ -67,14 +79,17 @@ def revert(context: Context, sequence: int) -> None:
 @click.option("--graph", default="main", show_default=True, help="Graph that states it.")
 @click.option("--reason", required=True, help="Why; kept in the log, signed.")
 def redact(context: Context, subject: str, graph: str, reason: str) -> None:
-    """Remove everything a graph ever said about SUBJECT and erase its text from the log.
+    """Remove everything a graph ever said about SUBJECT (IRI, prefix:name, or local name) and erase its text from the log.
 
     Signatures, delta hashes and roots still verify afterwards. Copies that others hold are out of reach.
     """
     with context.open() as kb:
-        subject = subject if subject.startswith("<") else f"<{subject}>"
-        result = kb.call("redact", subject=subject, graph=graph, reason=reason, author=kb.author)
-    context.emit(result, lambda: line(f"{result['statements']} statements redacted in {result['commits']} commits"))
+        chosen = _graph(kb, graph)
+        own = f"{chosen}/{subject}"
+        said = bool(kb.log(1)) and ":" not in subject and bool(kb.call("quads", subject=f"<{own}>", graph=chosen)) if _is_local(subject) else False
+        term = str(iri_node(own)) if said else _term(kb, subject)
+        result = kb.call("redact", subject=term, graph=chosen, reason=reason, author=kb.author)
+    context.emit(result, lambda: line(f"{count(result['statements'], 'statement')} redacted in {count(result['commits'], 'commit')}"))
 
 
 @command()
@@ -82,23 +97,49 @@ def redact(context: Context, subject: str, graph: str, reason: str) -> None:
 @click.option("--graph", required=True, help="Graph IRI or short name.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the proof here.")
 def prove(context: Context, terms: tuple[str, ...], graph: str, output: Path | None) -> None:
-    """A proof that a graph holds exactly these statements for SUBJECT [PREDICATE [OBJECT]] (N-Triples terms)."""
-    names = dict(zip(("subject", "predicate", "object"), (_term(t) for t in terms), strict=False))
+    """A proof that a graph holds exactly these statements for SUBJECT [PREDICATE [OBJECT]], or none.
+
+    TERMS are IRIs, prefix:name, local names, or N-Triples terms such as '"text"' and '"4"^^<…integer>'.
+    """
+    if len(terms) > 3:
+        raise click.UsageError(f"{len(terms)} terms: give SUBJECT, or SUBJECT PREDICATE, or SUBJECT PREDICATE OBJECT")
     with context.open() as kb:
-        result = kb.call("prove", graph=kb.graph_iri(graph), **names)
+        names = dict(zip(("subject", "predicate", "object"), (_term(kb, t) for t in terms), strict=False))
+        result = kb.call("prove", graph=_graph(kb, graph), **names)
         info = {g["iri"]: g for g in kb.info()["graphs"]}[result["graph"]]
         result["root"], result["head"] = info["root"], info["head"]
     if output:
         output.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    context.emit(result, lambda: line(f"{len(result['proof'].get('lines', []))} statements proven under root {result['root']}"))
+
+    def text() -> None:
+        held = result["proof"]["lines"]
+        for each in held[:SHOWN]:
+            line(each)
+        line(f"{count(len(held), 'statement')} proven under root {result['root']}" if held else f"proven absent under root {result['root']}")
+        if output:
+            line(f"written to {output}; anybody checks it with `dappops verify {output}`")
+
+    context.emit(result, text)
 
 
-def _term(text: str) -> str:
+def _graph(kb: KnowledgeBase, name: str | None) -> Any:
+    """IRI of a graph that is there, or None for None."""
+    from engine.commands.graph import known_graph
+
+    return None if name is None else known_graph(kb, name, [g["iri"] for g in kb.info()["graphs"]])
+
+
+def _is_local(text: str) -> bool:
+    return ":" not in text and "/" not in text and " " not in text
+
+
+def _term(kb: KnowledgeBase, text: str) -> str:
+    """A term as N-Triples text."""
     if text[:1] in "<\"_":
         return text
-    from engine.commands.graph import expand
+    from engine.commands.graph import find
 
-    return f"<{expand(text)}>"
+    return str(iri_node(find(kb, text)))
 
 
 @command()
@@ -107,22 +148,43 @@ def _term(text: str) -> str:
 def verify(context: Context, proof: Path | None, root: str | None) -> None:
     """Recompute every signature, hash and root of the log; or check a PROOF file, which needs no knowledge base."""
     if proof is not None:
-        from engine.graph.proofs import Proof, check
-
-        body = json.loads(proof.read_text(encoding="utf-8"))
-        wanted = bytes.fromhex(root or body["root"])
-        check(Proof.from_json(body["proof"]), wanted)
-        result: dict[str, Any] = {"valid": True, "root": wanted.hex(), "graph": body.get("graph")}
-        trust = "This shows what the graph under that root holds; that the root is the graph's head is its author's and node's word."
-        context.emit(result, lines(f"valid under root {wanted.hex()}", trust))
+        _verify_proof(context, proof, root)
         return
+    if root:
+        raise click.UsageError("--root needs a PROOF file")
     with context.open() as kb:
         counts = kb.call("verify")
     trust = "All of it is sealed by this node alone: it proves order and time to nobody else until it is anchored or co-signed."
-    context.emit(
-        {**counts, "trust": trust},
-        lines(f"{counts['commits']} commits in {counts['transactions']} transactions verify ({counts['redacted']} redacted)", trust),
-    )
+    told = f"{count(counts['commits'], 'commit')} in {count(counts['transactions'], 'transaction')} verify ({counts['redacted']} redacted)"
+    context.emit({**counts, "trust": trust}, lines(told, trust))
+
+
+def _verify_proof(context: Context, path: Path, root: str | None) -> None:
+    """Check a proof file; InputError when it is none or does not hold."""
+    from engine.graph.proofs import Proof, check
+
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        wanted = bytes.fromhex(root or body["root"])
+        proof = Proof.from_json(body["proof"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"this is no proof file: {error}", place=str(path), rule="JSON with root and proof, as `dappops prove -o` writes it",
+            remedy="make one with `dappops prove SUBJECT --graph GRAPH -o FILE`",
+        ) from error  # fmt: skip
+    if body.get("graph", proof.graph) != proof.graph:
+        raise InputError("the file names another graph than the proof", place=str(path), remedy="ask its issuer for a proof of that graph")
+    check(proof, wanted)
+    result: dict[str, Any] = {"valid": True, "root": wanted.hex(), "graph": proof.graph, "statements": list(proof.lines)}
+    trust = "This shows what the graph under that root holds; that the root is the graph's head is its author's and node's word."
+    what = lines(*proof.lines[:SHOWN]) if proof.lines else lines(f"nothing matches {[p for p in proof.pattern if p]}")
+
+    def text() -> None:
+        what()
+        line(f"valid under root {wanted.hex()} of <{proof.graph}>")
+        line(trust)
+
+    context.emit(result, text)
 
 
 def receipt_line(receipt: dict[str, Any]) -> str:
@@ -132,9 +194,10 @@ def receipt_line(receipt: dict[str, Any]) -> str:
     findings = receipt["findings"]
     parts = [f"transaction {receipt['sequence']}: {receipt['added']} added, {receipt['removed']} removed"]
     if receipt["warnings"]:
-        parts.append(f"{len(receipt['warnings'])} warnings")
+        parts.append(count(len(receipt["warnings"]), "warning"))
     if findings["opened"] or findings["closed"]:
         parts.append(f"findings: {len(findings['opened'])} opened, {len(findings['closed'])} closed")
     if receipt["inert"]["count"]:
-        parts.append(f"{receipt['inert']['count']} statements inert: {receipt['inert']['examples'][0][1]}")
+        triple, reason = receipt["inert"]["examples"][0]
+        parts.append(f"{count(receipt['inert']['count'], 'statement')} inert, e.g. {triple}: {reason}")
     return "; ".join(parts)

@@ -8,6 +8,7 @@ import pyoxigraph as ox
 
 from engine.errors import IntegrityError
 from engine.graph import names
+from engine.graph.commit import date_time
 from engine.graph.gate import finding_triples
 from engine.graph.history import verify_log
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from engine.graph.kernel import Kernel
 
 _REMEDY = "run `dappops doctor --rebuild`"
+
+
+def last_time(kernel: Kernel) -> ox.Literal:
+    """Time of the newest transaction: what rules that read `?now` were last run with."""
+    newest = kernel.log.transaction(kernel.log.head_tx())
+    return date_time(newest.time if newest else "1970-01-01T00:00:00Z")
 
 
 def check_views(kernel: Kernel) -> dict[str, int]:
@@ -43,7 +50,7 @@ def check_views(kernel: Kernel) -> dict[str, int]:
             triples = {q.triple for q in store.quads_for_pattern(None, None, None, graph)}
             if triples:
                 derived[ox.NamedNode(graph.value.removeprefix(names.DERIVED_PREFIX))] = triples
-    wanted = {r: t for r, t in kernel.gate.deriver.full(kernel.asserted_view()).items() if t}
+    wanted = {r: t for r, t in kernel.gate.deriver.full(kernel.asserted_view(), now=last_time(kernel)).items() if t}
     if derived != wanted:
         wrong = [r.value for r in derived.keys() | wanted.keys() if derived.get(r) != wanted.get(r)]
         raise IntegrityError(

@@ -208,8 +208,11 @@ class Attempt:
         if base.removed:
             gate.deriver.affected(self.closure, [q.triple for q in base.removed], pending)
         _, entered = self.apply(base)
+        shapes_changed = False
         if policy_changed:
-            gate = self.gate = kernel.compile_policy(self.parts, previous=gate)
+            before, gate = gate, kernel.compile_policy(self.parts, previous=gate)
+            self.gate = gate
+            shapes_changed = gate.coherence is not before.coherence
         work = KernelWorkspace(self)
         if policy_changed and kernel.rules_changed(gate):
             kernel.rederive(gate, work)
@@ -221,7 +224,7 @@ class Attempt:
             view = kernel.own_view(part.info)
             affected = integrity[part.info.iri]
             focus = in_graph(view, part.node)
-            if kernel.in_force(part.info):
+            if shapes_changed and kernel.in_force(part.info):
                 found = gate.integrity.full(view, focus)
             else:
                 if part.added:
@@ -231,9 +234,9 @@ class Attempt:
             if blocking:
                 raise Refused(part.info.iri, sorted(blocking, key=lambda r: (str(r.focus), str(r.path), str(r.shape))))
             results += found
-        if not policy_changed:
+        if not shapes_changed:
             gate.coherence.affected(self.closure, self.entered, self.coherent)
-        return results, self._findings(full=policy_changed)
+        return results, self._findings(full=shapes_changed)
 
     def _findings(self, *, full: bool) -> tuple[list[str], list[str]]:
         """Bring the findings graph up to date at the affected nodes."""

@@ -83,8 +83,14 @@ def is_coherence(root: RootShape) -> bool:
 class Gate:
     """Compiled policy. Building it parses shapes and rules; using it does not touch the policy again."""
 
-    def __init__(self, policy: View | None, *, trusted: View | None = None) -> None:
-        """Compile what `policy` holds; rules that `trusted` (the shipped policy) holds may use variable predicates."""
+    def __init__(
+        self, policy: View | None, *, trusted: View | None = None, same_shapes_as: Gate | None = None
+    ) -> None:
+        """Compile what `policy` holds; rules that `trusted` (the shipped policy) holds may use variable predicates.
+
+        `same_shapes_as`: a gate whose shapes are known to be the same, to take over its validators.
+        """
+        self._same_shapes_as = same_shapes_as
         self._shape_triples = list(policy.triples()) if policy is not None else []
         self.rules: list[Rule] = (
             [] if policy is None else parse_rules(policy, trusted=trusted if trusted is not None else ())
@@ -93,6 +99,9 @@ class Gate:
 
     @cached_property
     def _validators(self) -> tuple[Validator, Validator]:
+        if self._same_shapes_as is not None:
+            same, self._same_shapes_as = self._same_shapes_as, None
+            return same.integrity, same.coherence
         text = "\n".join(sorted(map(str, self._shape_triples)))
         return _compiled(keccak256(text.encode()), _Triples(self._shape_triples))
 
@@ -110,6 +119,20 @@ class Gate:
         """The safety rules for rules that a local policy brings; InputError on the first that breaks one."""
         for rule in rules:
             check_rule(rule)
+
+
+def touches_shapes(triples: Iterable[ox.Triple]) -> bool:
+    """Whether a policy change can alter shapes (rules, facts and most axioms cannot)."""
+    return any(
+        (t.predicate in SH and t.predicate not in _RULE_TEXT)
+        or t.predicate in _SHAPE_PARTS
+        or (t.predicate == RDF.type and t.object in SH)
+        for t in triples
+    )
+
+
+_RULE_TEXT = frozenset({SH.construct})
+_SHAPE_PARTS = frozenset({RDF.first, RDF.rest, DAPP.regime, DAPP.enforcement})
 
 
 class _Triples(list[ox.Triple]):

@@ -22,7 +22,7 @@ from engine.graph import names, policy
 from engine.graph.authority import home_of
 from engine.graph.commit import Attempt, Changes, KernelWorkspace, Part, Receipt, checkpoint, commit, date_time, net
 from engine.graph.full import FullRegime
-from engine.graph.gate import Gate, finding_triples
+from engine.graph.gate import Gate, finding_triples, touches_shapes
 from engine.graph.hashing import keccak256
 from engine.graph.keys import Key, KeyRing, Signer, recover
 from engine.graph.log import MAINTENANCE, GraphInfo, Log, genesis_hash, unpack_delta
@@ -30,7 +30,7 @@ from engine.graph.store import FairLock, StoreView
 from engine.graph.tree import Leaf, MerkleTree
 from reasoners.derive import Rule, parse_rules
 from reasoners.graph import Delta, View
-from reasoners.vocab import BASE
+from reasoners.vocab import BASE, DAPP, SH
 
 FORMAT = "1"
 FLUSH_EVERY = 200  # commits between two flushes of the store and saves of the trees
@@ -299,7 +299,12 @@ class Kernel:
     def compile_policy(self, parts: list[Part], *, previous: Gate) -> Gate:
         """Gate of the state being tried; rules that a local policy brings are checked and tried first."""
         graphs = self.policy_graphs()
-        gate = Gate(self.store.view(*graphs), trusted=self.shipped_view())
+        changed = [t for p in parts if self.in_force(p.info) for t in (*p.removed, *p.added)]
+        about_rules = {t.subject for t in changed if t.predicate == SH.construct}
+        same = not touches_shapes(t for t in changed if not (t.subject in about_rules and t.predicate == DAPP.regime))
+        gate = Gate(
+            self.store.view(*graphs), trusted=self.shipped_view(), same_shapes_as=previous if same else None
+        )
         known = {(r.iri, r.text) for r in previous.rules}
         local: list[Rule] = []
         for part in parts:

@@ -16,10 +16,11 @@ SWEEPS = 6
 def good_choice(instance: Instance) -> list[int] | None:
     """A feasible choice no single swap improves, the best of several starts; None when none was found."""
     best: tuple[float, list[int]] | None = None
-    for start in _starts(instance):
+    trees = [_tree(instance, price) for price in _prices(instance)]
+    for start in [*_starts(instance), None]:
         choice = start
-        for price in _prices(instance):
-            choice = _descend(instance, choice, price)
+        for price, together in zip(_prices(instance), trees, strict=True):
+            choice = _descend(instance, together if choice is None or start is None else choice, price)
             if not instance.feasible(choice):
                 continue
             local = _descend(instance, choice, 0.0)
@@ -27,6 +28,45 @@ def good_choice(instance: Instance) -> list[int] | None:
             if instance.feasible(local) and (best is None or value < best[0] - 1e-12):
                 best = (value, local)
     return best[1] if best else None
+
+
+def _tree(instance: Instance, price: float) -> list[int]:
+    """The best choice when every millisecond costs `price` and each unit hangs on one of its callers only.
+
+    Exact there, by dynamic programming over regions from the last unit to the first: it moves neighbours together, which
+    swaps cannot.
+    """
+    latency = price * np.minimum(instance.soft_latency() if not _hard(instance) else instance.latency, 1e9)
+    size = len(latency)
+    timed, edges = instance.timed(), instance.linked()
+    parent = {b: a for a, b in reversed(edges)}
+    value = [instance.cost[u] + (price * instance.time[u] if u in timed else 0.0) for u in instance.units]
+    table = {u: np.full(size, np.inf) for u in timed}
+    for u in timed:
+        np.minimum.at(table[u], instance.region[u], value[u])
+    order = list(dict.fromkeys(u for limit in instance.limits for u in limit.nodes))
+    order.sort(key=lambda u: _depth(parent, u))
+    for u in reversed(order):
+        if u in parent:
+            table[parent[u]] = table[parent[u]] + (latency + table[u][None, :]).min(axis=1)
+    choice = [int(np.argmin(v)) for v in value]
+    place: dict[int, int] = {}
+    for u in order:
+        hop = latency[place[parent[u]]] if u in parent else 0.0
+        place[u] = int(np.argmin(table[u] + hop))
+        choice[u] = int(np.argmin(np.where(instance.region[u] == place[u], value[u], np.inf)))
+    return choice
+
+
+def _hard(instance: Instance) -> bool:
+    return any(limit.hard for limit in instance.limits)
+
+
+def _depth(parent: dict[int, int], unit: int) -> int:
+    depth = 0
+    while unit in parent and depth <= len(parent):
+        unit, depth = parent[unit], depth + 1
+    return depth
 
 
 def _prices(instance: Instance) -> list[float]:
