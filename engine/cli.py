@@ -61,7 +61,9 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"engine.commands.{module}"), function)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -82,7 +84,10 @@ class LazyGroup(click.Group):
 @click.option("--home", metavar="DIR", envvar="DAPPOPS_HOME", help="Folder of the knowledge base.  [default: .dappops]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
-    "--author", metavar="ADDRESS", envvar="DAPPOPS_AUTHOR", help="Key that signs what is committed.  [default: the node's]"
+    "--author",
+    metavar="ADDRESS",
+    envvar="DAPPOPS_AUTHOR",
+    help="Key that signs what is committed.  [default: the node's]",
 )
 @click.option("--safe", is_flag=True, help="Open without local rules and shapes.")
 @click.option("--no-color", is_flag=True, help="Plain text; so does the environment variable NO_COLOR.")
@@ -121,7 +126,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         # a full disk, a folder that may not be written: nothing that the code could have known
         place = str(error.filename or "")
-        told = DappopsError(error.strerror or str(error), place=place, remedy="make room or permission there, or choose another --home")
+        told = DappopsError(
+            error.strerror or str(error), place=place, remedy="make room or permission there, or choose another --home"
+        )
         fail(told, as_json="--json" in given)
 
 

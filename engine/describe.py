@@ -79,7 +79,14 @@ class DescriptionError(InputError):
     def data(self) -> list[dict[str, Any]]:
         """Plain data for `--json`."""
         return [
-            {"file": m.file, "line": m.line, "column": m.column, "message": m.message, "rule": m.rule, "remedy": m.remedy}
+            {
+                "file": m.file,
+                "line": m.line,
+                "column": m.column,
+                "message": m.message,
+                "rule": m.rule,
+                "remedy": m.remedy,
+            }
             for m in self.mistakes
         ]
 
@@ -150,7 +157,11 @@ def local_rule(path: Path, graph: str) -> list[ox.Triple]:
     try:
         triples = rule_from_file(_completed(text, path.stem), name)
     except InputError as error:
-        place = f"{path}, {error.place.partition(', ')[2]}".rstrip(", ") if error.place.startswith(name) else f"{path}: {error.place}"
+        place = (
+            f"{path}, {error.place.partition(', ')[2]}".rstrip(", ")
+            if error.place.startswith(name)
+            else f"{path}: {error.place}"
+        )
         raise InputError(
             error.message, place=place.rstrip(": "), rule=error.rule, remedy=f"{error.remedy}; {EXAMPLE}".lstrip("; ")
         ) from error
@@ -217,6 +228,8 @@ def check_documents(documents: Sequence[Described]) -> list[tuple[str, Any]]:
     # a reference to what other graphs hold cannot be judged here, so of coherence only what this file contradicts itself
     placed = []
     for result in results:
-        where = next((p for d in documents if (p := d.position(result.focus, result.path, result.value))), str(result.focus))
+        where = next(
+            (p for d in documents if (p := d.position(result.focus, result.path, result.value))), str(result.focus)
+        )
         placed.append((where, result))
     return sorted(placed, key=lambda x: (x[0], str(x[1].shape)))

@@ -162,10 +162,10 @@ def why_not(kernel: Kernel, params: Json, caller: Caller) -> Json:
         answer = recompute(
             past,
             record.application,
-            unit,
-            offer,
             rules,
             options_of(params),
+            unit=unit,
+            offer=offer,
             views=views(),
             now=datetime.fromisoformat(record.at_time),
         )

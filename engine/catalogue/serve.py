@@ -64,16 +64,32 @@ def import_files(kernel: Kernel, params: Json, caller: Caller) -> Json:
     author = (params.get("author") or kernel.node).lower()
     graph = kernel.resolve(params.get("graph") or "main", author)
     paths = [Path(p) for p in params["paths"]]
-    streams = [read_file(p, graph=graph, format=params.get("format")) for p in paths]  # every file is read before any commit
+    streams = [
+        read_file(p, graph=graph, format=params.get("format")) for p in paths
+    ]  # every file is read before any commit
     names = ", ".join(p.name for p in paths)
     report = _run(kernel, params, caller, author, graph, chain(*streams), total=None, message=f"import {names}")
     return report.as_json()
 
 
-def _run(kernel: Kernel, params: Json, caller: Caller, author: str, graph: str, records: Any, *, total: int | None, **options: Any) -> ImportReport:
+def _run(
+    kernel: Kernel,
+    params: Json,
+    caller: Caller,
+    author: str,
+    graph: str,
+    records: Any,
+    *,
+    total: int | None,
+    **options: Any,
+) -> ImportReport:
     def tell(report: ImportReport) -> None:
         caller.progress(
-            {"done": report.records, "total": total, "note": f"{report.triples_per_second:,.0f} triples/s, {len(report.refused)} refused"}
+            {
+                "done": report.records,
+                "total": total,
+                "note": f"{report.triples_per_second:,.0f} triples/s, {len(report.refused)} refused",
+            }
         )
 
     return run_import(

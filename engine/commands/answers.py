@@ -28,10 +28,15 @@ def show(answer: Mapping[str, Any], format_: str) -> None:
         line(("true" if answer["boolean"] else "false") if format_ == "csv" else ("yes" if answer["boolean"] else "no"))
     elif "triples" in answer:
         if format_ == "csv":
-            raise InputError("CONSTRUCT and DESCRIBE give triples, not rows", remedy="use --format turtle, nt or json, or write a SELECT")
+            raise InputError(
+                "CONSTRUCT and DESCRIBE give triples, not rows",
+                remedy="use --format turtle, nt or json, or write a SELECT",
+            )
         click.echo(turtle(answer["triples"]) if format_ == "turtle" else answer["triples"], nl=False)
     elif format_ in {"turtle", "nt"}:
-        raise InputError("SELECT gives rows, not triples", remedy="use --format table, csv or json, or write a CONSTRUCT")
+        raise InputError(
+            "SELECT gives rows, not triples", remedy="use --format table, csv or json, or write a CONSTRUCT"
+        )
     elif format_ == "csv":
         # https://www.w3.org/TR/sparql11-results-csv-tsv/
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -49,7 +54,9 @@ def _table(answer: Mapping[str, Any]) -> None:
 
 def turtle(triples: str) -> str:
     """N-Triples text as Turtle."""
-    body = ox.serialize(ox.parse(triples, ox.RdfFormat.N_TRIPLES, lenient=True), format=ox.RdfFormat.TURTLE, prefixes=PREFIXES)
+    body = ox.serialize(
+        ox.parse(triples, ox.RdfFormat.N_TRIPLES, lenient=True), format=ox.RdfFormat.TURTLE, prefixes=PREFIXES
+    )
     return (body or b"").decode()
 
 
@@ -61,7 +68,8 @@ def as_json(answer: Mapping[str, Any]) -> dict[str, Any]:
         return {"triples": answer["triples"]}
     names = answer["variables"]
     bindings = [
-        {name: term_json(decode_term(cell)) for name, cell in zip(names, row, strict=True) if cell is not None} for row in answer["rows"]
+        {name: term_json(decode_term(cell)) for name, cell in zip(names, row, strict=True) if cell is not None}
+        for row in answer["rows"]
     ]
     found: dict[str, Any] = {"head": {"vars": names}, "results": {"bindings": bindings}}
     return {**found, "truncated": True} if answer["truncated"] else found

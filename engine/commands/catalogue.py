@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.commands.output import Context, command, line, progress, table
+from engine.commands.output import Context, command, count, line, progress, table
 from engine.errors import InputError, did_you_mean
 from engine.kb import KnowledgeBase
 
 SOURCES = ("ec2", "azure", "cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How `import` shall treat its sources."""
+
+    graph: str | None
+    regions: tuple[str, ...]
+    all_or_nothing: bool
+    prune: bool
+    format_: str | None
 
 
 @command("import")
@@ -21,35 +33,31 @@ SOURCES = ("ec2", "azure", "cloud")
 @click.option("--all-or-nothing", is_flag=True, help="One commit takes everything, or nothing is written.")
 @click.option("--prune", is_flag=True, help="Remove offers the source no longer has.")
 @click.option("-f", "--format", "format_", help="Format of the files, when their endings do not tell.")
-def import_(
-    context: Context, sources: tuple[str, ...], graph: str | None, regions: tuple[str, ...], all_or_nothing: bool, prune: bool, format_: str | None
-) -> None:
+def import_(context: Context, sources: tuple[str, ...], **options: Any) -> None:
     """Import SOURCES: `ec2`, `azure`, `cloud` (both), or RDF files (Turtle, N-Triples, N-Quads, TriG, JSON-LD, RDF/XML, .gz).
 
     Runs in short commits, so that others can write meanwhile; a second run commits nothing. Bad records are reported by
     name and left out (exit code 1).
     """
+    wish = Wish(**options)
     named = [s for s in sources if s in SOURCES]
     files = [Path(s) for s in sources if s not in SOURCES]
     for path in files:
         if not path.is_file():
-            raise InputError(f"no such file or source {str(path)!r}{did_you_mean(str(path), SOURCES)}", remedy=f"sources: {', '.join(SOURCES)}, or RDF files")
+            raise InputError(
+                f"no such file or source {str(path)!r}{did_you_mean(str(path), SOURCES)}",
+                remedy=f"sources: {', '.join(SOURCES)}, or RDF files",
+            )
     reports: list[dict[str, Any]] = []
-    with context.open() as kb:
+    with context.open(makes=True) as kb:
+        common = {"graph": wish.graph, "all_or_nothing": wish.all_or_nothing, "author": kb.author}
         for source in named:
-            reports.append(
-                run_with_progress(
-                    kb, f"import {source}", context.json, "import_cloud", source=source, graph=graph, regions=list(regions) or None,
-                    all_or_nothing=all_or_nothing, prune=prune, author=kb.author,
-                )
-            )  # fmt: skip
+            params = {**common, "source": source, "regions": list(wish.regions) or None, "prune": wish.prune}
+            reports.append(run_with_progress(kb, f"import {source}", "import_cloud", quiet=context.json, params=params))
         if files:
-            reports.append(
-                run_with_progress(
-                    kb, f"import {len(files)} files", context.json, "import_files", paths=[str(p.absolute()) for p in files], graph=graph,
-                    format=format_, all_or_nothing=all_or_nothing, author=kb.author,
-                )
-            )  # fmt: skip
+            params = {**common, "paths": [str(p.absolute()) for p in files], "format": wish.format_}
+            title = f"import {count(len(files), 'file')}"
+            reports.append(run_with_progress(kb, title, "import_files", quiet=context.json, params=params))
 
     def text() -> None:
         for report in reports:
@@ -60,10 +68,14 @@ def import_(
         raise click.exceptions.Exit(1)
 
 
-def run_with_progress(kb: KnowledgeBase, title: str, quiet: bool, name: str, **params: Any) -> dict[str, Any]:
+def run_with_progress(
+    kb: KnowledgeBase, title: str, name: str, *, quiet: bool, params: dict[str, Any]
+) -> dict[str, Any]:
     """Call a long service method with a progress bar."""
     with progress(title, quiet=quiet) as bar:
-        result: dict[str, Any] = kb.call(name, lambda frame: bar(frame["done"], frame["total"], frame["note"]), **params)
+        result: dict[str, Any] = kb.call(
+            name, lambda frame: bar(frame["done"], frame["total"], frame["note"]), **params
+        )
     return result
 
 
@@ -71,12 +83,16 @@ def show_report(report: dict[str, Any]) -> None:
     """What an import did, for people."""
     line(
         f"{report['accepted']:,} of {report['records']:,} records in {report['graph'].rsplit('/', 1)[-1]}: "
-        f"{report['added']:,} triples added, {report['removed']:,} removed in {report['chunks']} commits, "
+        f"{report['added']:,} triples added, {report['removed']:,} removed in {count(report['chunks'], 'commit')}, "
         f"{report['seconds']:.1f} s ({report['triplesPerSecond']:,} triples/s)"
     )
-    for reason, count in report["skipped"].items():
-        line(f"  left out: {count:,} {reason}")
+    for reason, number in report["skipped"].items():
+        line(f"  left out: {number:,} {reason}")
     if report["refused"]:
-        table("refused", ["record", "why", "shape"], [(r["record"], r["message"], r["shape"].rsplit("#", 1)[-1]) for r in report["refused"][:20]])
+        table(
+            "refused",
+            ["record", "why", "shape"],
+            [(r["record"], r["message"], r["shape"].rsplit("#", 1)[-1]) for r in report["refused"][:20]],
+        )
         if len(report["refused"]) > 20:
             line(f"  … and {len(report['refused']) - 20} more (--json shows all)")

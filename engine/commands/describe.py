@@ -55,17 +55,38 @@ def mistakes(files: Iterable[Path]) -> list[dict[str, Any]]:
             documents += read
         except DescriptionError as error:
             rows += (
-                {"place": m.place, "message": m.message, "rule": m.rule, "remedy": m.remedy, "severity": "error", "path": None}
+                {
+                    "place": m.place,
+                    "message": m.message,
+                    "rule": m.rule,
+                    "remedy": m.remedy,
+                    "severity": "error",
+                    "path": None,
+                }
                 for m in error.mistakes
             )
         except InputError as error:
             place = error.place if str(path) in error.place else f"{path}: {error.place}".rstrip(": ")
             rows.append(
-                {"place": place, "message": error.message, "rule": error.rule, "remedy": error.remedy, "severity": "error", "path": None}
+                {
+                    "place": place,
+                    "message": error.message,
+                    "rule": error.rule,
+                    "remedy": error.remedy,
+                    "severity": "error",
+                    "path": None,
+                }
             )
     rows += (
         # a shape's message ends with its remedy
-        {"place": place, "message": r.message, "rule": short(r.shape), "remedy": "", "severity": short(r.severity), "path": r.path}
+        {
+            "place": place,
+            "message": r.message,
+            "rule": short(r.shape),
+            "remedy": "",
+            "severity": short(r.severity),
+            "path": r.path,
+        }
         for place, r in check_documents(documents)
     )
     return rows
@@ -97,9 +118,16 @@ def validate(context: Context, data: tuple[Path, ...], shapes: tuple[Path, ...],
 
     def text() -> None:
         if format_ == "table":
-            table("", ["focus", "path", "value", "message"], [(short(r.focus), r.path, short(r.value), r.message) for r in results])
+            table(
+                "",
+                ["focus", "path", "value", "message"],
+                [(short(r.focus), r.path, short(r.value), r.message) for r in results],
+            )
             return
-        body = ox.serialize(report(results), format=ox.RdfFormat.TURTLE, prefixes={"sh": SH.iri, "xsd": PREFIXES["xsd"]}) or b""
+        body = (
+            ox.serialize(report(results), format=ox.RdfFormat.TURTLE, prefixes={"sh": SH.iri, "xsd": PREFIXES["xsd"]})
+            or b""
+        )
         click.echo(body.decode(), nl=False)
 
     context.emit(rows, text)
@@ -113,7 +141,12 @@ def _read(paths: tuple[Path, ...]) -> list[ox.Triple]:
     triples: list[ox.Triple] = []
     for path in paths:
         try:
-            parsed = ox.parse(path=str(path), format=FORMATS[format_of(path)], base_iri=path.absolute().as_uri(), rename_blank_nodes=True)
+            parsed = ox.parse(
+                path=str(path),
+                format=FORMATS[format_of(path)],
+                base_iri=path.absolute().as_uri(),
+                rename_blank_nodes=True,
+            )
             triples += (q.triple for q in parsed)
         except (SyntaxError, ValueError) as error:
             raise InputError(str(error), place=str(path), remedy="correct the file") from error
@@ -129,7 +162,11 @@ def _validate_all(context: Context) -> None:
             line("everything conforms")
             return
         shown = rows[:SHOWN]
-        table("", ["focus", "path", "message", "shape"], [(_short(r["focus"]), r["path"], r["message"], _short(r["shape"])) for r in shown])
+        table(
+            "",
+            ["focus", "path", "message", "shape"],
+            [(_short(r["focus"]), r["path"], r["message"], _short(r["shape"])) for r in shown],
+        )
         line(count(len(rows), "result") + (" (--json shows all)" if len(rows) > SHOWN else ""))
 
     context.emit(rows, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from engine.commands.output import Context, command, line, table
+from engine.commands.output import Context, command, count, line, table
 from engine.errors import DappopsError, InputError
 
 # what may be there, what for, and how to get it
@@ -33,7 +34,8 @@ def doctor(context: Context, rebuild: bool, audit: bool) -> None:
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "packages": [
-            {"name": n, "extra": extra, "for": what, "available": importlib.util.find_spec(n) is not None} for n, extra, what in PACKAGES
+            {"name": n, "extra": extra, "for": what, "available": importlib.util.find_spec(n) is not None}
+            for n, extra, what in PACKAGES
         ],
         "programs": [{"name": n, "for": what, "available": shutil.which(n) is not None} for n, what in PROGRAMS],
     }
@@ -46,11 +48,17 @@ def doctor(context: Context, rebuild: bool, audit: bool) -> None:
 
     def text() -> None:
         line(f"Python {report['python']}")
-        rows = [(p["name"], p["for"], "yes" if p["available"] else f'no: pip install "dappops[{p["extra"]}]"') for p in report["packages"]]
+        rows = [
+            (p["name"], p["for"], "yes" if p["available"] else f'no: pip install "dappops[{p["extra"]}]"')
+            for p in report["packages"]
+        ]
         rows += [(p["name"], p["for"], "yes" if p["available"] else "no") for p in report["programs"]]
         table("", ["component", "for", "available"], rows)
         base = report["knowledgeBase"]
-        line(f"knowledge base {base['home']}: {base['head']} transactions, node {base['node']}, recovered: {', '.join(base['recovered']) or 'nothing to do'}")
+        recovered = ", ".join(base["recovered"]) or "nothing to do"
+        line(
+            f"knowledge base {base['home']}: {count(base['head'], 'transaction')}, node {base['node']}, recovered: {recovered}"
+        )
         if "audit" in report:
             line("log and views agree: " + ", ".join(f"{v:,} {k}" for k, v in report["audit"].items()))
 
@@ -63,7 +71,9 @@ def docs(context: Context, check: bool) -> None:
     """Regenerate the generated parts of the documentation: table of shapes, table of rules, command reference."""
     root = Path(__file__).resolve().parents[2]
     if not (root / "docs").is_dir():
-        raise InputError("the documentation is not here", place=str(root), remedy="run it in a checkout of the repository")
+        raise InputError(
+            "the documentation is not here", place=str(root), remedy="run it in a checkout of the repository"
+        )
     stale = []
     for path, body in generated().items():
         target = root / path
@@ -71,7 +81,9 @@ def docs(context: Context, check: bool) -> None:
             stale.append(path)
             if not check:
                 target.write_text(body, encoding="utf-8")
-    context.emit({"stale": stale}, lambda: line(("stale: " if check else "written: ") + (", ".join(stale) or "nothing")))
+    context.emit(
+        {"stale": stale}, lambda: line(("stale: " if check else "written: ") + (", ".join(stale) or "nothing"))
+    )
     if check and stale:
         raise click.exceptions.Exit(1)
 
@@ -96,9 +108,8 @@ def generated() -> dict[str, str]:
 def completion(context: Context, shell: str) -> None:
     """Print a completion script, e.g. `dappops completion bash > ~/.local/share/bash-completion/completions/dappops`."""
     program = shutil.which("dappops") or sys.argv[0]
-    done = subprocess.run(
-        [program], env={"_DAPPOPS_COMPLETE": f"{shell}_source", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "_DAPPOPS_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
     if not done.stdout:
         raise DappopsError(f"no completion for {shell}: {done.stderr.strip()}")
-    click.echo(done.stdout, nl=False)
+    context.emit({"shell": shell, "script": done.stdout}, lambda: click.echo(done.stdout, nl=False))

@@ -41,7 +41,9 @@ def find(kb: KnowledgeBase, text: str, kind: str = "") -> str:
     if len(answer["iris"]) == 1:
         return str(answer["iris"][0])
     if answer["iris"]:
-        raise InputError(f"{text!r} names {len(answer['iris'])} things", remedy="use one of: " + ", ".join(answer["iris"][:5]))
+        raise InputError(
+            f"{text!r} names {len(answer['iris'])} things", remedy="use one of: " + ", ".join(answer["iris"][:5])
+        )
     prefix, colon, _ = text.partition(":")
     if colon and " " not in prefix:
         raise InputError(
@@ -49,12 +51,17 @@ def find(kb: KnowledgeBase, text: str, kind: str = "") -> str:
             remedy="write the whole IRI",
         )  # fmt: skip
     raise InputError(
-        f"nothing is called {text!r}{did_you_mean(text, answer['known'], n=3)}", remedy="give its IRI, or see `dappops query`"
+        f"nothing is called {text!r}{did_you_mean(text, answer['known'], n=3)}",
+        remedy="give its IRI, or see `dappops query`",
     )
 
 
 @command()
-@click.option("--passphrase", envvar="DAPPOPS_PASSPHRASE", help="Encrypt the key (default: a key marked dev, in clear, mode 0600).")
+@click.option(
+    "--passphrase",
+    envvar="DAPPOPS_PASSPHRASE",
+    help="Encrypt the key (default: a key marked dev, in clear, mode 0600).",
+)
 def init(context: Context, passphrase: str | None) -> None:
     """Make a knowledge base: a key, the log, the shipped policy. Says where everything is; harmless to repeat."""
     if passphrase:
@@ -90,7 +97,11 @@ class Wish:
 
 @command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--graph", default=None, help="Graph: a short name of yours or an IRI.  [default: main; policy for rules and shapes]")
+@click.option(
+    "--graph",
+    default=None,
+    help="Graph: a short name of yours or an IRI.  [default: main; policy for rules and shapes]",
+)
 @click.option("-m", "--message", default="", help="Why.")
 @click.option("--remove", is_flag=True, help="Remove the statements instead of adding them.")
 @click.option("--replace", is_flag=True, help="Make the graph exactly these files.")
@@ -109,7 +120,9 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
 
     with context.open(makes=True) as kb:
         policy = kb.graph_iri("policy")
-        documents = read_files(files, graph=lambda f: kb.graph_iri(wish.graph or ("policy" if is_policy(f) else "main")))
+        documents = read_files(
+            files, graph=lambda f: kb.graph_iri(wish.graph or ("policy" if is_policy(f) else "main"))
+        )
         if not wish.remove:
             check_rules(t for d in documents if d.graph == policy for t in d.triples)
         changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
@@ -123,7 +136,9 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
                 removed += held if wish.replace else document.stale(held)
         until = int(wish.expires.replace(tzinfo=UTC).timestamp()) if wish.expires else 0
         try:
-            receipt = kb.commit_all(changes, message=wish.message or ", ".join(f.name for f in files), expires=until).as_json()
+            receipt = kb.commit_all(
+                changes, message=wish.message or ", ".join(f.name for f in files), expires=until
+            ).as_json()
         except InputError as error:
             locate(error, documents)
             raise
@@ -154,13 +169,20 @@ def query_text(source: str) -> str:
             except UnicodeDecodeError as error:
                 raise InputError("not a text file in UTF-8", place=source, remedy="name a .rq or .ru file") from error
         if path.suffix in {".rq", ".ru", ".sparql"} or " " not in source.strip():
-            near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.r[qu]")]) if path.parent.is_dir() else ""
-            raise InputError(f"no such query file{near}", place=source, remedy="give a .rq file, SPARQL text in quotes, or - for standard input")
+            near = (
+                did_you_mean(path.name, [p.name for p in path.parent.glob("*.r[qu]")]) if path.parent.is_dir() else ""
+            )
+            raise InputError(
+                f"no such query file{near}",
+                place=source,
+                remedy="give a .rq file, SPARQL text in quotes, or - for standard input",
+            )
     word = re.match(r"\s*([A-Za-z]+)", source)
     if word and word[1].upper() not in {*QUERY_FORMS, "CREATE", "DROP", "COPY", "MOVE", "ADD"}:
         raise InputError(
             f"not SPARQL: it begins with {word[1]!r}{did_you_mean(word[1].upper(), QUERY_FORMS)}", place="line 1, column 1",
-            rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar", remedy='write e.g. "SELECT ?app { ?app a dapp:QualityCriticalApplication }"',
+            rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
+            remedy='write e.g. "SELECT ?app { ?app a dapp:QualityCriticalApplication }"',
         )  # fmt: skip
     return source
 
@@ -177,10 +199,25 @@ class Asked:
 
 @command()
 @click.argument("source")
-@click.option("--as-of", type=int, metavar="N", help="State after transaction N (asserted data, derived with its policy).")
+@click.option(
+    "--as-of", type=int, metavar="N", help="State after transaction N (asserted data, derived with its policy)."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Rows at most.  [default: 1000000]")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds; then the query is ended.")
-@click.option("-f", "--format", "format_", type=click.Choice(["table", "csv", "json", "turtle", "nt"]), default="table", show_default=True)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds; then the query is ended.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(["table", "csv", "json", "turtle", "nt"]),
+    default="table",
+    show_default=True,
+)
 def query(context: Context, source: str, **options: Any) -> None:
     """Answer a SPARQL query. SOURCE: the text, a .rq file, or -. Prefixes dapp: dappi: sh: prov: … are predeclared.
 
@@ -196,7 +233,11 @@ def query(context: Context, source: str, **options: Any) -> None:
 
     def too_long() -> None:
         show_error(
-            BusyError(f"the query ran for {asked.timeout:g} s", rule="--timeout", remedy="add a LIMIT or a selective pattern, or raise --timeout"),
+            BusyError(
+                f"the query ran for {asked.timeout:g} s",
+                rule="--timeout",
+                remedy="add a LIMIT or a selective pattern, or raise --timeout",
+            ),
             as_json=as_json,
         )
 
@@ -302,8 +343,17 @@ ENDINGS = {"turtle": ".ttl", "nt": ".nt", "nq": ".nq", "trig": ".trig", "jsonld"
 
 @command()
 @click.argument("graph", required=False)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File; its ending picks the format.")
-@click.option("-f", "--format", "format_", type=click.Choice(list(ENDINGS)), default=None, help="[default: turtle for one graph, nq for all]")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File; its ending picks the format."
+)
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(ENDINGS)),
+    default=None,
+    help="[default: turtle for one graph, nq for all]",
+)
 def export(context: Context, graph: str | None, output: Path | None, format_: str | None) -> None:
     """Write GRAPH (default: all asserted graphs, as N-Quads) as RDF.
 
@@ -313,7 +363,9 @@ def export(context: Context, graph: str | None, output: Path | None, format_: st
     name = next((n for n, e in ENDINGS.items() if e == ending), None)
     if name is None:
         raise InputError(
-            f"no RDF format for {ending!r}", place=str(output), remedy=f"end the name with one of {' '.join(ENDINGS.values())}, or give --format"
+            f"no RDF format for {ending!r}",
+            place=str(output),
+            remedy=f"end the name with one of {' '.join(ENDINGS.values())}, or give --format",
         )
     syntax = ox.RdfFormat.from_extension(ending[1:])
     assert syntax is not None
@@ -338,7 +390,11 @@ def known_graph(kb: KnowledgeBase, name: str, known: list[str]) -> str:
     iri = kb.graph_iri(name)
     if iri not in known:
         names = [k.rsplit("/", 1)[-1] for k in known]
-        raise InputError(f"no graph {name!r}{did_you_mean(name, names)}", place=iri, remedy=f"there are: {', '.join(sorted(set(names)))}")
+        raise InputError(
+            f"no graph {name!r}{did_you_mean(name, names)}",
+            place=iri,
+            remedy=f"there are: {', '.join(sorted(set(names)))}",
+        )
     return iri
 
 

@@ -19,7 +19,9 @@ NUMBERS = {"ignore_unknown_options": True}  # -1 is a transaction here, not an o
 
 
 @command()
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of transactions.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Number of transactions."
+)
 @click.option("--graph", help="Only transactions that touch this graph (short name or IRI).")
 def log(context: Context, limit: int, graph: str | None) -> None:
     """Transactions, newest first."""
@@ -85,11 +87,13 @@ def redact(context: Context, subject: str, graph: str, reason: str) -> None:
     """
     with context.open() as kb:
         chosen = _graph(kb, graph)
-        own = f"{chosen}/{subject}"
-        said = bool(kb.log(1)) and ":" not in subject and bool(kb.call("quads", subject=f"<{own}>", graph=chosen)) if _is_local(subject) else False
-        term = str(iri_node(own)) if said else _term(kb, subject)
+        # what was removed already has no entry among the names, so a local name means the graph's own
+        term = _term(kb, subject) if ":" in subject else str(iri_node(f"{chosen}/{subject}"))
         result = kb.call("redact", subject=term, graph=chosen, reason=reason, author=kb.author)
-    context.emit(result, lambda: line(f"{count(result['statements'], 'statement')} redacted in {count(result['commits'], 'commit')}"))
+    context.emit(
+        result,
+        lambda: line(f"{count(result['statements'], 'statement')} redacted in {count(result['commits'], 'commit')}"),
+    )
 
 
 @command()
@@ -115,7 +119,11 @@ def prove(context: Context, terms: tuple[str, ...], graph: str, output: Path | N
         held = result["proof"]["lines"]
         for each in held[:SHOWN]:
             line(each)
-        line(f"{count(len(held), 'statement')} proven under root {result['root']}" if held else f"proven absent under root {result['root']}")
+        line(
+            f"{count(len(held), 'statement')} proven under root {result['root']}"
+            if held
+            else f"proven absent under root {result['root']}"
+        )
         if output:
             line(f"written to {output}; anybody checks it with `dappops verify {output}`")
 
@@ -129,13 +137,9 @@ def _graph(kb: KnowledgeBase, name: str | None) -> Any:
     return None if name is None else known_graph(kb, name, [g["iri"] for g in kb.info()["graphs"]])
 
 
-def _is_local(text: str) -> bool:
-    return ":" not in text and "/" not in text and " " not in text
-
-
 def _term(kb: KnowledgeBase, text: str) -> str:
     """A term as N-Triples text."""
-    if text[:1] in "<\"_":
+    if text[:1] in '<"_':
         return text
     from engine.commands.graph import find
 
@@ -173,9 +177,18 @@ def _verify_proof(context: Context, path: Path, root: str | None) -> None:
             remedy="make one with `dappops prove SUBJECT --graph GRAPH -o FILE`",
         ) from error  # fmt: skip
     if body.get("graph", proof.graph) != proof.graph:
-        raise InputError("the file names another graph than the proof", place=str(path), remedy="ask its issuer for a proof of that graph")
+        raise InputError(
+            "the file names another graph than the proof",
+            place=str(path),
+            remedy="ask its issuer for a proof of that graph",
+        )
     check(proof, wanted)
-    result: dict[str, Any] = {"valid": True, "root": wanted.hex(), "graph": proof.graph, "statements": list(proof.lines)}
+    result: dict[str, Any] = {
+        "valid": True,
+        "root": wanted.hex(),
+        "graph": proof.graph,
+        "statements": list(proof.lines),
+    }
     trust = "This shows what the graph under that root holds; that the root is the graph's head is its author's and node's word."
     what = lines(*proof.lines[:SHOWN]) if proof.lines else lines(f"nothing matches {[p for p in proof.pattern if p]}")
 

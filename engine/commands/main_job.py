@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from engine import resources
 from engine.commands.catalogue import run_with_progress, show_report
+from engine.commands.graph import locate
 from engine.commands.history import receipt_line
-from engine.commands.output import Context, command, line, short
+from engine.commands.output import Context, command, count, line, print_json
 from engine.commands.planning import show_plan, show_why, the_application
 from engine.describe import check_documents, read_files
-from engine.errors import NotAvailableError
+from engine.errors import InputError, NotAvailableError
+from engine.kb import KnowledgeBase
 
 
-def heading(number: int, text: str) -> None:
-    """Start a step."""
-    line()
-    line(f"{number}. {text}", style="bold cyan")
+class Teller:
+    """Says each step to people, or keeps quiet for `--json`, where the whole is one document at the end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet, self._number = quiet, 0
+
+    def heading(self, text: str) -> None:
+        """Start a step."""
+        self._number += 1
+        if not self.quiet:
+            line()
+            line(f"{self._number}. {text}", style="bold cyan")
+
+    def __call__(self, text: str, style: str | None = None) -> None:
+        if not self.quiet:
+            line(text, style=style)
+
+    def show(self, function: Callable[[dict[str, Any]], None], data: dict[str, Any]) -> None:
+        """Print data by a function that does so for people."""
+        if not self.quiet:
+            function(data)
 
 
 @command()
 @click.argument("description", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--source", type=click.Choice(["cloud", "ec2", "azure"]), default="cloud", show_default=True, help="Catalogue.")
+@click.option(
+    "--source", type=click.Choice(["cloud", "ec2", "azure"]), default="cloud", show_default=True, help="Catalogue."
+)
 @click.option("--region", "regions", multiple=True, help="Only these regions.")
 def run(context: Context, description: Path | None, source: str, regions: tuple[str, ...]) -> None:
     """Describe, check and place an application on a real cloud catalogue, and explain the plan from the graph.
@@ -34,50 +57,76 @@ def run(context: Context, description: Path | None, source: str, regions: tuple[
     """
     path = description or resources.data_root() / "examples" / "crowd-storytelling.yaml"
     started = time.monotonic()
-    with context.open() as kb:
+    say = Teller(quiet=context.json)
+    with context.open(makes=True) as kb:
         info = kb.info()
-        heading(1, "Knowledge base")
-        line(f"{info['home']}, node {info['node']} (key marked dev), {info['head']} transactions")
+        say.heading("Knowledge base")
+        say(f"{info['home']}, node {info['node']} (key marked dev), {count(info['head'], 'transaction')}")
 
-        heading(2, f"Describe and check: {path.name}")
-        graph = kb.graph_iri("app")
-        documents = read_files([path], graph=graph)
-        for place, result in check_documents(documents):
-            line(f"{place}: {result.message}", style="yellow")
-        held = {q.triple for q in kb.quads(graph=graph)}
-        subjects = {t.subject for t in documents[0].triples}
-        stale = [t for t in held if t.subject in subjects and t not in set(documents[0].triples)]
-        receipt = kb.commit(graph, documents[0].triples, stale, message=f"describe {path.name}").as_json()
-        line(f"{len(documents[0].triples)} statements conform; {receipt_line(receipt)}")
+        say.heading(f"Describe and check: {path.name}")
+        described, application = describe(kb, path, say)
 
-        heading(3, "Catalogue: what the clouds offer")
+        say.heading("Catalogue: what the clouds offer")
+        report: dict[str, Any] | None = None
         try:
-            report = run_with_progress(
-                kb, f"import {source}", context.json, "import_cloud", source=source, regions=list(regions) or None, author=kb.author
-            )
-            show_report(report)
+            params = {"source": source, "regions": list(regions) or None, "author": kb.author}
+            report = run_with_progress(kb, f"import {source}", "import_cloud", quiet=context.json, params=params)
+            say.show(show_report, report)
         except NotAvailableError as error:
-            line(f"left out: {error}", style="yellow")
+            say(f"left out: {error}", style="yellow")
 
-        heading(4, "Plan: one offer for every unit")
-        application = documents[0].application.value if documents[0].application else the_application(kb, None)
+        say.heading("Plan: one offer for every unit")
         result = kb.call("plan", application=application, author=kb.author)
-        show_plan(result)
+        say.show(show_plan, result)
 
-        heading(5, "Why: from the graph alone")
-        show_why(kb.call("why", decision=result["decision"]))
-        findings = kb.call("findings")
+        say.heading("Why: from the graph alone")
+        reasons = kb.call("why", decision=result["decision"])
+        say.show(show_why, reasons)
 
-        heading(6, "Where to look next")
-        line(f"everything took {time.monotonic() - started:.0f} s; {kb.info()['head']} transactions; {len(findings)} open findings")
-        if result["placements"]:
-            first = result["placements"][0]
-            other = next((u for u in kb.call("why", decision=result["decision"])["units"] if u["misses"]), None)
-            offer = other["misses"][0]["offer"].split("/offer/")[-1].split("/", 1)[-1] if other else first["offer"]
-            unit = other["unit"]["iri"].rsplit("/", 1)[-1] if other else first["unit"]["iri"].rsplit("/", 1)[-1]
-            line(f"  dappops why-not {offer} --unit {unit}")
-        line("  dappops query 'SELECT ?offer ?amount { ?offer dapp:hasPrice/dapp:amount ?amount } ORDER BY DESC(?amount) LIMIT 5'")
-        line("  dappops log; dappops verify; dappops findings; dappops rules")
-        line(f"  dappops show {short(application)[-40:].rsplit('/', 1)[-1]}")
+        say.heading("Where to look next")
+        found = len(kb.call("findings"))
+        seconds = time.monotonic() - started
+        head = kb.info()["head"]
+        say(f"everything took {seconds:.0f} s; {count(head, 'transaction')}; {count(found, 'open finding')}")
+        for hint in hints(result, reasons, application):
+            say(f"  {hint}")
+    if context.json:
+        print_json(
+            {
+                "knowledgeBase": {k: v for k, v in info.items() if k != "graphs"}, "description": {"file": str(path), **described},
+                "catalogue": report, "plan": result, "why": reasons, "findings": found, "transactions": head, "seconds": seconds,
+            }
+        )  # fmt: skip
     if not result["placements"]:
         raise click.exceptions.Exit(1)
+
+
+def describe(kb: KnowledgeBase, path: Path, say: Teller) -> tuple[dict[str, Any], str]:
+    """Commit a description to the graph `app`; returns what was done, and the application."""
+    graph = kb.graph_iri("app")
+    document = read_files([path], graph=graph)[0]
+    for place, result in check_documents([document]):
+        say(f"{place}: {result.message}", style="yellow")
+    stale = document.stale(q.triple for q in kb.quads(graph=graph))
+    try:
+        receipt = kb.commit(graph, document.triples, stale, message=f"describe {path.name}").as_json()
+    except InputError as error:
+        locate(error, [document])
+        raise
+    say(f"{len(document.triples)} statements conform; {receipt_line(receipt)}")
+    application = document.application.value if document.application else the_application(kb, None)
+    return {"statements": len(document.triples), "receipt": receipt}, application
+
+
+def hints(result: dict[str, Any], reasons: dict[str, Any], application: str) -> Iterator[str]:
+    """Commands worth trying next."""
+    other = next((u for u in reasons["units"] if u["misses"]), None)
+    if other:
+        offer = other["misses"][0]["offer"].split("/offer/")[-1].split("/", 1)[-1]
+        yield f"dappops why-not {offer} --unit {other['unit']['iri'].rsplit('/', 1)[-1]}"
+    elif result["placements"]:
+        yield f"dappops show {result['placements'][0]['offer']}"
+    yield "dappops query 'SELECT ?offer ?amount { ?offer dapp:hasPrice/dapp:amount ?amount } ORDER BY DESC(?amount) LIMIT 5'"
+    yield "dappops rules --example > my-rule.rq; dappops commit my-rule.rq; dappops plan"
+    yield "dappops log; dappops verify; dappops findings; dappops rules"
+    yield f"dappops show {application.rsplit('/', 1)[-1]}"

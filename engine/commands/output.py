@@ -74,7 +74,9 @@ def command(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
         @click.option("--safe", "safe_", is_flag=True, hidden=True)
         @click.option("--no-color", "plain_", is_flag=True, hidden=True)
         @functools.wraps(function)
-        def inner(home_: str | None, json_: bool, author_: str | None, safe_: bool, plain_: bool, **options: Any) -> Any:
+        def inner(
+            home_: str | None, json_: bool, author_: str | None, safe_: bool, plain_: bool, **options: Any
+        ) -> Any:
             root = click.get_current_context().find_root().obj or {}
             _style["plain"] = plain_ or bool(root.get("no_color"))
             context = Context(

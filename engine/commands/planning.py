@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from engine.commands.graph import find
-from engine.commands.output import Context, command, console, line, short, table
-from engine.errors import InputError
+from engine.commands.output import Context, command, line, short, table, working
+from engine.errors import InputError, did_you_mean
 from engine.kb import KnowledgeBase
 
 APPLICATION = "dapp:QualityCriticalApplication"
@@ -22,8 +22,13 @@ def the_application(kb: KnowledgeBase, name: str | None) -> str:
     if len(iris) == 1:
         return iris[0]
     if not iris:
-        raise InputError("no application is described yet", remedy="commit one: dappops commit examples/crowd-storytelling.yaml --graph app")
-    raise InputError("several applications are described", remedy="name one: " + ", ".join(i.rsplit("/", 1)[-1] for i in iris))
+        raise InputError(
+            "no application is described yet",
+            remedy="commit one: dappops commit examples/crowd-storytelling.yaml --graph app",
+        )
+    raise InputError(
+        "several applications are described", remedy="name one: " + ", ".join(i.rsplit("/", 1)[-1] for i in iris)
+    )
 
 
 def weights_of(texts: tuple[str, ...]) -> dict[str, float]:
@@ -40,22 +45,32 @@ def weights_of(texts: tuple[str, ...]) -> dict[str, float]:
 
 @command()
 @click.argument("application", required=False)
-@click.option("-w", "--weight", "weights", multiple=True, metavar="METRIC=W", help="Instead of the application's objectives: cost, energy, carbon.")
-@click.option("--time-limit", default=60.0, show_default=True, help="Seconds for the solver; then the best found, with its gap.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--misses", default=3, show_default=True, help="Nearest misses to keep per unit.")
+@click.option(
+    "-w",
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="METRIC=W",
+    help="Instead of the application's objectives: cost, energy, carbon.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds for the solver; then the best found, with its gap.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the solver; the same seed gives the same plan.")
+@click.option(
+    "--misses", type=click.IntRange(0, 1000), default=3, show_default=True, help="Nearest misses to keep per unit."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; commit nothing.")
-def plan(
-    context: Context, application: str | None, weights: tuple[str, ...], time_limit: float, seed: int, misses: int, dry_run: bool
-) -> None:
+def plan(context: Context, application: str | None, weights: tuple[str, ...], **options: Any) -> None:
     """Place APPLICATION's units on offers and commit the decision with its reasons. Exit code 1 when nothing fits."""
     with context.open() as kb:
         iri = the_application(kb, application)
-        with console(stderr=True).status("planning"):
-            result = kb.call(
-                "plan", application=iri, weights=weights_of(weights), time_limit=time_limit, seed=seed, misses=misses, dry_run=dry_run,
-                author=kb.author,
-            )  # fmt: skip
+        with working("planning"):
+            result = kb.call("plan", application=iri, weights=weights_of(weights), author=kb.author, **options)
     context.emit(result, lambda: show_plan(result))
     if not result["placements"]:
         raise click.exceptions.Exit(1)
@@ -63,13 +78,17 @@ def plan(
 
 def show_plan(result: dict[str, Any]) -> None:
     """A plan for people."""
-    proven = {"optimal": "proven optimal", "feasible": f"best found, at most {100 * (result['gap'] or 0):.2f} % from the optimum"}
-    line(f"{result['application']['label']}: {proven.get(result['status'], result['status'])} ({result['solver']}, {result['seconds']:.1f} s)", style="bold")
+    proven = {
+        "optimal": "proven optimal",
+        "feasible": f"best found, at most {100 * (result['gap'] or 0):.2f} % from the optimum",
+    }
+    status = proven.get(result["status"], result["status"])
+    line(f"{result['application']['label']}: {status} ({result['solver']}, {result['seconds']:.1f} s)", style="bold")
     if result["placements"]:
         table(
             "", ["unit", "offer", "region", "provider", "per hour", "rank"],
             [
-                (p["unit"]["label"], p["type"], p["region"], p["provider"], f"{p['price']:g} {p['currency']}" if p["price"] is not None else "", p["rank"])
+                (p["unit"]["label"], p["type"], p["region"], p["provider"], price(p), p["rank"])
                 for p in result["placements"]
             ],
             right=["per hour", "rank"],
@@ -81,7 +100,11 @@ def show_plan(result: dict[str, Any]) -> None:
         )  # fmt: skip
     for deadline in result["deadlines"]:
         took = "not known" if deadline["time"] is None else f"{deadline['time']:.1f} ms"
-        line(f"deadline {deadline['deadline']['label']}: {took} of {deadline['bound']:g} ms ({' > '.join(u['label'] for u in deadline['path'])})")
+        path = " > ".join(u["label"] for u in deadline["path"])
+        line(
+            f"deadline {deadline['deadline']['label']}: {took} of {deadline['bound']:g} ms"
+            + (f" ({path})" if path else "")
+        )
     for conflict in result["conflicts"]:
         show_conflict(conflict)
     for note in result["notes"]:
@@ -90,6 +113,11 @@ def show_plan(result: dict[str, Any]) -> None:
         line(f"not checked: {item['requirement']['label']}: {item['reason']}")
     if result["decision"]:
         line(f"decision {short(result['decision'])}; see `dappops why`")
+
+
+def price(placement: dict[str, Any]) -> str:
+    """Price per hour with its currency."""
+    return "" if placement["price"] is None else f"{placement['price']:g} {placement['currency']}"
 
 
 def show_conflict(conflict: dict[str, Any]) -> None:
@@ -108,19 +136,37 @@ def why(context: Context, decision: str | None, unit: str | None) -> None:
     with context.open() as kb:
         result = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None)
     if unit:
-        result["units"] = [u for u in result["units"] if unit in (u["unit"]["label"], u["unit"]["iri"], u["unit"]["iri"].rsplit("/", 1)[-1])]
+        result["units"] = [named_unit(result["units"], unit)]
     context.emit(result, lambda: show_why(result))
+
+
+def named_unit(units: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The unit of a decision that has this label, IRI or local name; InputError names those there are."""
+    for item in units:
+        iri = item["unit"]["iri"]
+        if name in (item["unit"]["label"], iri, iri.rsplit("/", 1)[-1]):
+            return item
+    names = [u["unit"]["iri"].rsplit("/", 1)[-1] for u in units]
+    raise InputError(
+        f"the decision has no unit {name!r}{did_you_mean(name, names)}", remedy=f"one of {', '.join(names)}"
+    )
 
 
 def show_why(result: dict[str, Any]) -> None:
     """An explanation for people."""
     line(f"{result['application']['label']}: decided {result['time']} by {short(result['decidedBy'])}", style="bold")
-    line(f"{result['solver']}, seed {result['seed']}, gap {result['gap'] if result['gap'] is not None else 'not known'}")
-    line("state used: " + ", ".join(f"{short(s['graph'])} #{s['sequence']} {s['head'][:10]}" for s in result["usedState"]))
+    line(
+        f"{result['solver']}, seed {result['seed']}, gap {result['gap'] if result['gap'] is not None else 'not known'}"
+    )
+    line(
+        "state used: "
+        + ", ".join(f"{short(s['graph'])} #{s['sequence']} {s['head'][:10]}" for s in result["usedState"])
+    )
     for item in result["units"]:
         line()
         chosen = item["chosen"]
-        line(f"{item['unit']['label']}  →  {offer_line(chosen) if chosen else 'nothing fits'}", style="bold")
+        missing = "nothing fits" if item["conflicts"] else "not placed: no plan for the whole application"
+        line(f"{item['unit']['label']}  →  {offer_line(chosen) if chosen else missing}", style="bold")
         if chosen and chosen["scores"]:
             parts = ", ".join(f"{s['metric']['label']} {s['value']:.4g}" for s in chosen["scores"])
             line(f"  score {chosen['score']:.4g}, rank {chosen['rank']} of the eligible: {parts}")
@@ -150,7 +196,9 @@ def show_verdict(verdict: dict[str, Any], indent: int = 2) -> None:
     told = "; ".join(x for x in (f"wanted {wanted}" if wanted else "", f"found {found}" if found else "") if x)
     margin = f", margin {verdict['margin']:.4g}" if verdict["margin"] is not None else ""
     rule = f" [{verdict['rule']['label']}]" if verdict["rule"] and verdict["rule"] != verdict["constraint"] else ""
-    line(f"{' ' * indent}{'meets' if verdict['satisfied'] else 'violates'} {verdict['constraint']['label']}{rule}: {told}{margin}")
+    line(
+        f"{' ' * indent}{'meets' if verdict['satisfied'] else 'violates'} {verdict['constraint']['label']}{rule}: {told}{margin}"
+    )
 
 
 @command("why-not")
@@ -160,12 +208,10 @@ def show_verdict(verdict: dict[str, Any], indent: int = 2) -> None:
 def why_not(context: Context, offer: str, unit: str | None, decision: str | None) -> None:
     """Explain why OFFER (IRI, or e.g. `m5.large/eu-west-1`) was not chosen, recomputed over the state the decision used."""
     with context.open() as kb:
+        reasons = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None)
         found = find(kb, offer, "dapp:ServiceOffer")
-        chosen = find(kb, decision, "dapp:Decision") if decision else None
-        reasons = kb.call("why", decision=chosen)
-        units = [u["unit"]["iri"] for u in reasons["units"]]
-        if unit:
-            units = [find(kb, unit, "dapp:ServiceUnit") if unit not in units else unit]
+        chosen = [named_unit(reasons["units"], unit)] if unit else reasons["units"]
+        units = [u["unit"]["iri"] for u in chosen]
         answers = [kb.call("why_not", offer=found, unit=u, decision=reasons["decision"]) for u in units]
 
     def text() -> None:
@@ -185,7 +231,10 @@ def show_why_not(answer: dict[str, Any]) -> None:
         show_verdict(verdict)
     if answer["forced"] is not None:
         if answer["difference"] is not None:
-            line(f"  it meets every constraint; the best plan with it scores {answer['difference']:.4g} worse (chosen: {answer['chosen'].split('/offer/')[-1]})")
+            chosen = answer["chosen"].split("/offer/")[-1]
+            line(
+                f"  it meets every constraint; the best plan with it scores {answer['difference']:.4g} worse (chosen: {chosen})"
+            )
         else:
             line("  it meets its own constraints, but no plan can hold it:")
             for conflict in answer["forced"]["conflicts"]:

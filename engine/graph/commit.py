@@ -338,17 +338,24 @@ def commit(
     except BaseException:
         attempt.undo()
         raise
-    roots = [kernel.tree(p.info).apply(p.leaves[1], p.leaves[0]) for p in parts]
     gate_result = {
         "warnings": len(warnings),
         "findings": {"opened": opened[:1000], "closed": closed[:1000], "count": [len(opened), len(closed)]},
     }
+    hashed: list[Part] = []
     try:
-        heads = _append(
-            kernel, attempt, parts, roots, message=message, expires=expires, author=author, gate=gate_result
-        )
-    except BaseException:
+        roots = []
         for part in parts:
+            roots.append(kernel.tree(part.info).apply(part.leaves[1], part.leaves[0]))
+            hashed.append(part)
+        checkpoint("before log")
+        with kernel.log.atomically():
+            heads = _append(
+                kernel, attempt, parts, roots, message=message, expires=expires, author=author, gate=gate_result
+            )
+            checkpoint("in log")
+    except BaseException:
+        for part in hashed:
             kernel.tree(part.info).apply(part.leaves[0], part.leaves[1])
         attempt.undo()
         raise
@@ -425,8 +432,8 @@ def _append(
             )
         )
         heads[part.info.iri] = head.hex()
+    checkpoint("accumulated")
     log.append(Transaction(tx, attempt.time, message, attempt.last_intent, gate, tuple(entries)), bodies)
-    checkpoint("before log commit")
     return heads
 
 

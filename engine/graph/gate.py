@@ -83,9 +83,7 @@ def is_coherence(root: RootShape) -> bool:
 class Gate:
     """Compiled policy. Building it parses shapes and rules; using it does not touch the policy again."""
 
-    def __init__(
-        self, policy: View | None, *, trusted: View | None = None, same_shapes_as: Gate | None = None
-    ) -> None:
+    def __init__(self, policy: View | None, *, trusted: View | None = None, same_shapes_as: Gate | None = None) -> None:
         """Compile what `policy` holds; rules that `trusted` (the shipped policy) holds may use variable predicates.
 
         `same_shapes_as`: a gate whose shapes are known to be the same, to take over its validators.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from engine.graph.accumulator import Accumulator
 from engine.graph.commit import Receipt, date_time, delta_hash, net
 from engine.graph.hashing import keccak256
 from engine.graph.keys import commit_digest, recover
-from engine.graph.log import GraphInfo, Log, head_hash, pack, seal_digest
+from engine.graph.log import GraphInfo, Log, genesis_hash, head_hash, pack, seal_digest
 from engine.graph.store import StoreView
 from engine.graph.terms import canonical, triple_line
 from engine.graph.tree import Leaf, MerkleTree, leaf_of
@@ -93,6 +94,11 @@ def revert(kernel: Kernel, tx: int, *, author: str, message: str = "") -> Receip
     if number == 0:
         raise InputError("transaction 0 is the empty state", remedy="name one that `dappops log` lists")
     delta = kernel.log.delta_of(number)
+    if any(q.graph_name.value.startswith(names.SHIPPED_PREFIX) for q in (*delta.added, *delta.removed)):  # type: ignore[union-attr]
+        raise InputError(
+            f"transaction {number} is the shipped policy, which comes with the version and is read-only", place=names.SHIPPED_PREFIX,
+            rule="authority", remedy="to replace a shipped rule, commit one to your policy graph that names it in dapp:supersedes",
+        )  # fmt: skip
     changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
     for quad in delta.added:
         changes.setdefault(quad.graph_name.value, ([], []))[0].append(quad.triple)  # type: ignore[union-attr]
@@ -127,8 +133,7 @@ def redact(kernel: Kernel, graph: str, triples: Iterable[ox.Triple], *, author: 
         ids = ",".join(map(str, hits))
         digest = keccak256(b"dappops/redaction/1" + keccak256(graph.encode()) + ids.encode() + leaves + reason.encode())
         db = kernel.log.db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with kernel.log.atomically():
             db.execute(
                 "INSERT INTO redaction(graph, entries, leaves, author, signature, reason, time) VALUES(?,?,?,?,?,?,?)",
                 (graph, ids, leaves, author, kernel.key(author).sign(digest), reason, time),
@@ -140,14 +145,19 @@ def redact(kernel: Kernel, graph: str, triples: Iterable[ox.Triple], *, author: 
                     leaf = hidden.get(line[1:].removesuffix(suffix)) if line[:1] in "+-" else None
                     new.append(line if leaf is None else f"#{line[0]}{(leaf.path + leaf.value).hex()}")
                 db.execute("UPDATE payload SET body=?, redacted=1 WHERE entry=?", (pack(["\n".join(new)]), entry))
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
         kernel.save()
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         kernel._rebuild_store()
         return len(hits)
+
+
+def _check_genesis(kernel: Kernel, info: GraphInfo) -> None:
+    """A graph's genesis hash and its owner's signature over it (the node's, for the shipped policy)."""
+    if genesis_hash(info.iri, info.owner, info.kind, info.audience, info.policy) != info.genesis:
+        raise IntegrityError("the genesis hash does not verify", place=info.iri)
+    signer = kernel.node if info.owner == names.SHIPPED else info.owner
+    if recover(info.genesis, info.signature) != signer or names.owner_of(info.iri) != info.owner:
+        raise IntegrityError("the genesis signature does not verify", place=info.iri)
 
 
 def verify_log(kernel: Kernel) -> dict[str, int]:
@@ -166,19 +176,21 @@ def verify_log(kernel: Kernel) -> dict[str, int]:
         counts["transactions"] += 1
         if tx.id != counts["transactions"]:
             raise IntegrityError("a transaction is missing", place=f"log transaction {counts['transactions']}")
-        import json
-
         gate = json.dumps(tx.gate, sort_keys=True)
         for entry in tx.entries:
             place = f"commit {entry.sequence} of <{entry.graph}>"
             info = kernel.log.graphs[entry.graph]
-            tree = trees.setdefault(entry.graph, MerkleTree(memory, entry.graph, info.salt))
+            if entry.graph not in trees:
+                _check_genesis(kernel, info)
+                trees[entry.graph] = MerkleTree(memory, entry.graph, info.salt)
+                accumulators[entry.graph] = Accumulator()
+            tree = trees[entry.graph]
+            if entry.author != info.owner and entry.author != kernel.node:
+                raise IntegrityError("the author has no authority over the graph", place=place)
             added, removed = entry_leaves(kernel.log, entry.id, info.salt)
             parent = parents.get(entry.graph, info.genesis)
             digest = commit_digest(info.genesis, entry.graph, entry.sequence, parent, entry.delta, entry.expires)
-            log_root = accumulators.setdefault(entry.graph, Accumulator()).append(
-                keccak256(entry.delta + entry.signature)
-            )
+            log_root = accumulators[entry.graph].append(keccak256(entry.delta + entry.signature))
             expected = {
                 "parent": (parent, entry.parent),
                 "delta hash": (delta_hash(removed, added), entry.delta),

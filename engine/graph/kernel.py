@@ -302,9 +302,7 @@ class Kernel:
         changed = [t for p in parts if self.in_force(p.info) for t in (*p.removed, *p.added)]
         about_rules = {t.subject for t in changed if t.predicate == SH.construct}
         same = not touches_shapes(t for t in changed if not (t.subject in about_rules and t.predicate == DAPP.regime))
-        gate = Gate(
-            self.store.view(*graphs), trusted=self.shipped_view(), same_shapes_as=previous if same else None
-        )
+        gate = Gate(self.store.view(*graphs), trusted=self.shipped_view(), same_shapes_as=previous if same else None)
         known = {(r.iri, r.text) for r in previous.rules}
         local: list[Rule] = []
         for part in parts:

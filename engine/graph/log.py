@@ -12,6 +12,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -240,25 +241,30 @@ class Log:
         self.graphs[info.iri] = info
 
     # -- commits ----------------------------------------------------------------------------------------------------
-    def append(self, tx: Transaction, payloads: Sequence[bytes]) -> None:
-        """Append a transaction with its commits and payloads: the commit point."""
-        db = self.db
-        db.execute("BEGIN IMMEDIATE")
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        """One SQLite transaction: all of the block, or none of it."""
+        self.db.execute("BEGIN IMMEDIATE")
         try:
-            db.execute(
-                "INSERT INTO tx VALUES(?,?,?,?,?)",
-                (tx.id, tx.time, tx.message, tx.intent, json.dumps(tx.gate, sort_keys=True)),
-            )
-            for entry, body in zip(tx.entries, payloads, strict=True):
-                db.execute(
-                    "INSERT INTO entry VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    tuple(getattr(entry, name) for name in Entry.__slots__),
-                )
-                db.execute("INSERT INTO payload(entry, body) VALUES(?,?)", (entry.id, body))
-            db.execute("COMMIT")
+            yield
         except BaseException:
-            db.execute("ROLLBACK")
+            self.db.execute("ROLLBACK")
             raise
+        self.db.execute("COMMIT")
+
+    def append(self, tx: Transaction, payloads: Sequence[bytes]) -> None:
+        """Append a transaction with its commits and payloads, inside `atomically`, whose end is the commit point."""
+        db = self.db
+        db.execute(
+            "INSERT INTO tx VALUES(?,?,?,?,?)",
+            (tx.id, tx.time, tx.message, tx.intent, json.dumps(tx.gate, sort_keys=True)),
+        )
+        for entry, body in zip(tx.entries, payloads, strict=True):
+            db.execute(
+                "INSERT INTO entry VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                tuple(getattr(entry, name) for name in Entry.__slots__),
+            )
+            db.execute("INSERT INTO payload(entry, body) VALUES(?,?)", (entry.id, body))
 
     def head_tx(self) -> int:
         """Id of the newest transaction (0: none). Ids are dense: 1, 2, 3 …"""

@@ -52,7 +52,7 @@ def _tree(instance: Instance, price: float) -> list[int]:
     choice = [int(np.argmin(v)) for v in value]
     place: dict[int, int] = {}
     for u in order:
-        hop = latency[place[parent[u]]] if u in parent else 0.0
+        hop = latency[place[parent[u]]] if parent.get(u) in place else 0.0
         place[u] = int(np.argmin(table[u] + hop))
         choice[u] = int(np.argmin(np.where(instance.region[u] == place[u], value[u], np.inf)))
     return choice

@@ -1,6 +1,6 @@
 """Plan rules as data: a CONSTRUCT is evaluated for each unit and told as one verdict per offer and constraint.
 
-The WHERE clause stays as its author wrote it. Its template says what is concluded: `?offer dapp:excludedFor ?unit` (hard)
+The WHERE clause keeps its meaning and, but for the order of steps inside EXISTS (`steps`), its text. Its template says what is concluded: `?offer dapp:excludedFor ?unit` (hard)
 or `?offer dapp:discouragedFor ?unit` (soft); subject and object may be any variable or IRI. What is concluded of the
 application holds for all its units. The object variable is bound to each unit before the WHERE clause is evaluated, as
 `$this` is in https://www.w3.org/TR/shacl/#pre-binding, unless it is called `?scope`: then the rule finds units and
@@ -10,7 +10,6 @@ application by itself, once for all. ?application, ?now and ?currency are always
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ import pyoxigraph as ox
 from reasoners.errors import InputError
 from reasoners.graph import View
 from reasoners.plan.model import PlanRule
+from reasoners.plan.steps import stepwise
+from reasoners.plan.tokens import Token, closing, tokens
 from reasoners.vocab import DAPP, PREFIXES
 
 HARD, SOFT = DAPP.excludedFor, DAPP.discouragedFor
@@ -26,27 +27,7 @@ GIVEN = ("application", "now", "currency")
 FREE = ("scope", *GIVEN)
 TOLD = ("constraint", "wanted", "found", "margin", "penalty")
 
-_TOKEN = re.compile(
-    r"""(?P<string>\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
-      |(?P<iri><[^<>"{}|^`\\\x00-\x20]*>)
-      |(?P<comment>\#[^\n]*)
-      |(?P<variable>[?$]\w+)
-      |(?P<blank>_:\w[\w.-]*)
-      |(?P<name>(?:[^\W\d_][\w.-]*)?:(?:[\w:%-]|\\.|\.(?=[\w:%-]))*)
-      |(?P<word>[^\W\d]\w*)
-      |(?P<space>\s+)
-      |(?P<mark>.)""",
-    re.VERBOSE | re.DOTALL,
-)  # https://www.w3.org/TR/sparql11-query/#sparqlGrammar
-
 Slot = ox.NamedNode | ox.Variable
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +111,7 @@ Row = tuple[Anything, Anything, Anything, Anything, Anything, Anything, Anything
 @dataclass(frozen=True, slots=True)
 class _Parts:
     prologue: str
-    template: list[_Token]
+    template: list[Token]
     where: str
     modifiers: str
     variables: frozenset[str]
@@ -151,7 +132,7 @@ def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool
     else:
         projection = " ".join(f"?{v}" for v in columns)
     distinct = "" if limited else "DISTINCT "
-    select = f"{parts.prologue}\nSELECT {distinct}{projection}\nWHERE {parts.where}\n{parts.modifiers}"
+    select = f"{parts.prologue}\nSELECT {distinct}{projection}\nWHERE {stepwise(parts.where)}\n{parts.modifiers}"
     return Head(
         rule=rule,
         hard=hard,
@@ -166,8 +147,7 @@ def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool
 
 
 def _split(rule: PlanRule) -> _Parts:
-    tokens = [_Token(m.lastgroup or "mark", m.group(), m.start()) for m in _TOKEN.finditer(rule.text)]
-    code = [t for t in tokens if t.kind not in ("comment", "space")]
+    code = tokens(rule.text)
     at = next((i for i, t in enumerate(code) if t.kind == "word" and t.text.upper() == "CONSTRUCT"), None)
     if at is None:
         raise _bad(rule, "it is no CONSTRUCT query")
@@ -179,7 +159,7 @@ def _split(rule: PlanRule) -> _Parts:
         elif token.kind == "word" and token.text.upper() == "BASE":
             prefixes["@base"] = code[i + 1].text[1:-1]
     at += 1
-    template: list[_Token] = []
+    template: list[Token] = []
     short = at < len(code) and code[at].kind == "word"
     if not short:
         end = _closing(code, at, rule)
@@ -207,7 +187,7 @@ def _split(rule: PlanRule) -> _Parts:
     )
 
 
-def _grouped(rest: list[_Token]) -> frozenset[str]:
+def _grouped(rest: list[Token]) -> frozenset[str]:
     """Variables after GROUP BY that may be projected: those that stand alone and those after AS."""
     out: set[str] = set()
     inside, depth = False, 0
@@ -223,25 +203,22 @@ def _grouped(rest: list[_Token]) -> frozenset[str]:
     return frozenset(out)
 
 
-def _closing(code: list[_Token], at: int, rule: PlanRule) -> int:
+def _closing(code: list[Token], at: int, rule: PlanRule) -> int:
     if at >= len(code) or code[at].text != "{":
         raise _bad(rule, "CONSTRUCT has no template")
-    depth = 0
-    for i in range(at, len(code)):
-        if code[i].kind == "mark":
-            depth += {"{": 1, "}": -1}.get(code[i].text, 0)
-            if depth == 0:
-                return i
-    raise _bad(rule, "a brace is not closed")
+    end = closing(code, at)
+    if end is None:
+        raise _bad(rule, "a brace is not closed")
+    return end
 
 
 def _template(
-    tokens: list[_Token], prefixes: dict[str, str], rule: PlanRule
+    code: list[Token], prefixes: dict[str, str], rule: PlanRule
 ) -> Iterator[tuple[Slot | ox.Literal, Slot | ox.Literal, Slot | ox.Literal]]:
     """Triples of a template of IRIs, variables, `a`, `;` and `,`."""
     subject: Slot | ox.Literal | None = None
     predicate: Slot | ox.Literal | None = None
-    for token in tokens:
+    for token in code:
         if token.kind == "mark":
             if token.text == ".":
                 subject = predicate = None
@@ -259,7 +236,7 @@ def _template(
             yield subject, predicate, node
 
 
-def _slot(token: _Token, prefixes: dict[str, str], rule: PlanRule) -> Slot | ox.Literal:
+def _slot(token: Token, prefixes: dict[str, str], rule: PlanRule) -> Slot | ox.Literal:
     if token.kind == "variable":
         return ox.Variable(token.text[1:])
     if token.kind == "iri":

@@ -403,3 +403,19 @@ def test_local_shape_in_the_policy_graph_counts_from_then_on(kb: engine.Knowledg
     kb.revert(change.receipt.sequence)
     assert kb.commit("main", provider(kb, "other")).added == 3
     assert kb.call("audit")["commits"]
+
+
+def test_commit_that_fails_while_it_is_logged_leaves_no_trace(kb: engine.KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error after the roots were computed: store, trees and accumulator go back, and the next commit verifies."""
+    assert kb.kernel is not None
+
+    def fail(*args: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kb.kernel.log, "append", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            kb.commit("main", provider(kb))
+    assert not kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> ?p ?o }}")
+    kb.commit("main", provider(kb))
+    assert kb.call("audit")["commits"] == 2
