@@ -113,8 +113,15 @@ def read_files(paths: Iterable[Path], *, graph: str | Callable[[Path], str]) -> 
 
 
 def _rdf(path: Path, graph: str) -> list[Described]:
-    from engine.catalogue.rdf_files import read_file
+    from engine.catalogue.rdf_files import EXTENSIONS, read_file
 
+    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if ending.removeprefix(".").lower() not in EXTENSIONS:
+        known = ["rq", *(s.removeprefix(".") for s in ML_SUFFIXES), *EXTENSIONS]
+        raise InputError(
+            f"the ending {ending or '(none)'!r} tells no kind of file{did_you_mean(ending.removeprefix('.'), known)}", place=str(path),
+            rule=f"endings: {' '.join('.' + k for k in dict.fromkeys(known))}", remedy="rename it, or `dappops import --format` an RDF file",
+        )  # fmt: skip
     by_graph: dict[str, list[ox.Triple]] = {}
     for record in read_file(path, graph=graph):
         by_graph.setdefault(record.graph or graph, []).extend(record.triples)

@@ -88,6 +88,8 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
         triples = decision_triples(
             made, used_state=state, decided_by=ox.NamedNode(f"{kernel.base}/g/{author}/self"), at_time=at, base_iri=iri
         )
+        # who decides is said once, or every decision would lead to somebody whom nobody describes
+        triples.append(ox.Triple(ox.NamedNode(f"{kernel.base}/g/{author}/self"), RDF.type, DAPP.Participant))
         triples.append(ox.Triple(ox.NamedNode(iri), DAPP.digest, ox.Literal(f"keccak256:{digest}")))
         if kernel.home is not None:
             blobs = kernel.home / "blobs"

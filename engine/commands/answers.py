@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -54,10 +54,17 @@ def _table(answer: Mapping[str, Any]) -> None:
 
 def turtle(triples: str) -> str:
     """N-Triples text as Turtle."""
-    body = ox.serialize(
-        ox.parse(triples, ox.RdfFormat.N_TRIPLES, lenient=True), format=ox.RdfFormat.TURTLE, prefixes=PREFIXES
-    )
-    return (body or b"").decode()
+    return serialised(list(ox.parse(triples, ox.RdfFormat.N_TRIPLES, lenient=True)), ox.RdfFormat.TURTLE)
+
+
+def serialised(items: Sequence[ox.Quad | ox.Triple], syntax: ox.RdfFormat) -> str:
+    """RDF text with the known prefixes that it uses."""
+    used = {}
+    if syntax in {ox.RdfFormat.TURTLE, ox.RdfFormat.TRIG, ox.RdfFormat.RDF_XML}:
+        terms = {str(t) for item in items for t in (item.subject, item.predicate, item.object, getattr(item.object, "datatype", ""))}
+        used = {name: namespace for name, namespace in sorted(PREFIXES.items()) if any(namespace in t for t in terms)}
+    plain = items if syntax.supports_datasets else [i.triple if isinstance(i, ox.Quad) else i for i in items]
+    return (ox.serialize(plain, format=syntax, prefixes=used) or b"").decode()
 
 
 def as_json(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -367,22 +367,23 @@ def export(context: Context, graph: str | None, output: Path | None, format_: st
             place=str(output),
             remedy=f"end the name with one of {' '.join(ENDINGS.values())}, or give --format",
         )
+    from engine.commands.answers import serialised
+
     syntax = ox.RdfFormat.from_extension(ending[1:])
     assert syntax is not None
     with context.open() as kb:
         known = [g["iri"] for g in kb.info()["graphs"]]
         chosen = [known_graph(kb, graph, known)] if graph else known
         quads = [q for g in chosen for q in kb.quads(graph=g)]
-    items: list[Any] = list(quads) if syntax.supports_datasets and not graph else [q.triple for q in quads]
-    body = ox.serialize(items, format=syntax, prefixes=PREFIXES) or b""
+    body = serialised([q.triple for q in quads] if graph else quads, syntax)
     told = {"graphs": chosen, "statements": len(quads), "format": name, "output": str(output) if output else None}
     if output:
         partial = output.with_suffix(output.suffix + ".part")
-        partial.write_bytes(body)
+        partial.write_text(body, encoding="utf-8")
         partial.replace(output)
         context.emit(told, lambda: line(f"{count(len(quads), 'statement')} written to {output}"))
     else:
-        context.emit({**told, "text": body.decode()}, lambda: click.echo(body.decode(), nl=False))
+        context.emit({**told, "text": body}, lambda: click.echo(body, nl=False))
 
 
 def known_graph(kb: KnowledgeBase, name: str, known: list[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import pyoxigraph as ox
@@ -22,7 +22,7 @@ from engine.errors import DappopsError, InputError
 from engine.kb import KnowledgeBase
 from reasoners.vocab import PREFIXES
 
-F = TypeVar("F", bound=Callable[..., Any])
+WIDEST = 60  # characters a cell is padded to in plain text: one long value must not push all others away
 SHOWN = 50  # violations or mistakes printed for one error; --json has them all
 _style = {"plain": False}
 
@@ -64,10 +64,10 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
-def command(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
+def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., None]], click.Command]:
     """`click.command` whose function gets a `Context` first and accepts the global options after its name, too."""
 
-    def wrap(function: F) -> click.Command:
+    def wrap(function: Callable[..., None]) -> click.Command:
         @click.option("--home", "home_", metavar="DIR", hidden=True)
         @click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
         @click.option("--author", "author_", metavar="ADDRESS", hidden=True)
@@ -129,7 +129,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 
 def _plain_table(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], numbers: set[str]) -> None:
     flat = [[cell.replace("\r", "").replace("\n", "\\n") for cell in row] for row in cells]
-    widths = [max([len(name), *(len(row[i]) for row in flat)]) for i, name in enumerate(columns)]
+    widths = [min(WIDEST, max([len(name), *(len(row[i]) for row in flat)])) for i, name in enumerate(columns)]
     if title:
         click.echo(title)
     for row in [list(columns), ["-" * width for width in widths], *flat]:

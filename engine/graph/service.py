@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 import pyoxigraph as ox
@@ -128,8 +129,8 @@ def query(kernel: Kernel, params: Json, caller: Caller) -> Json:
         triples = _bounded(result, limit)
         return {"triples": encode_triples(triples)}
     variables = [v.value for v in result.variables]
-    rows = [[None if t is None else str(t) for t in row] for row in _bounded(result, limit)]
-    return {"variables": variables, "rows": rows, "truncated": len(rows) == limit}
+    rows = [[None if t is None else str(t) for t in row] for row in _bounded(result, limit + 1)]
+    return {"variables": variables, "rows": rows[:limit], "truncated": len(rows) > limit}
 
 
 def _bounded(items: Iterable[Any], limit: int) -> Iterator[Any]:
@@ -291,13 +292,16 @@ def named(kernel: Kernel, params: Json, caller: Caller) -> Json:
         labels = (
             {n: {_plain(x) for x in view.objects(n, RDFS.label)} for n in nodes} if kind or len(nodes) < 50_000 else {}
         )
+        depth = 1 + wanted.strip("/").count("/")
         iris, known = [], set()
         for node in nodes:
-            local = node.value.replace("#", "/").rsplit("/", 1)[-1]
+            local = "/".join(node.value.replace("#", "/").split("/")[-depth:])
             if local == wanted or node.value.endswith("/" + wanted) or wanted in labels.get(node, ()):
                 iris.append(node.value)
             known.add(local)
-        return {"iris": sorted(iris), "known": sorted(known)[:5000]}
+        # names that begin like the wanted one first: those are what a slip is near to
+        near = sorted(known, key=lambda name: (-len(commonprefix((name, wanted))), name))
+        return {"iris": sorted(iris), "known": near[:1000]}
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _lateness(instance: Instance, choice: list[int], unit: int, price: float) ->
 
 def _through(instance: Instance, limit: Limit, choice: list[int], unit: int) -> Floats:
     """Time of the slowest path through a unit, for each of its options, the others staying. Exact."""
-    latency = instance.latency if limit.hard else instance.soft_latency()
+    latency = np.minimum(instance.latency if limit.hard else instance.soft_latency(), 1e15)  # inf - inf is no number
     place = {u: int(instance.region[u][choice[u]]) for u in limit.nodes}
     spent = {u: float(instance.time[u][choice[u]]) for u in limit.nodes}
     done: dict[int, float] = {}

@@ -39,6 +39,7 @@ class Head:
     subject: Slot
     object: Slot
     select: str
+    plain: str
     columns: tuple[str, ...]
     per_unit: bool
     looks_for: bool
@@ -89,7 +90,10 @@ def rows(
     if unit is not None and isinstance(head.object, ox.Variable) and not head.open_object:
         bound[head.object] = unit
     try:
-        solutions = view.select(head.select, substitutions=bound, prefixes=PREFIXES)
+        try:
+            solutions = view.select(head.select, substitutions=bound, prefixes=PREFIXES)
+        except SyntaxError:
+            solutions = view.select(head.plain, substitutions=bound, prefixes=PREFIXES)
     except (SyntaxError, ValueError, OSError) as error:
         raise _bad(head.rule, f"its query does not run: {error}") from error
     place = {name: i for i, name in enumerate(head.columns)}
@@ -132,13 +136,14 @@ def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool
     else:
         projection = " ".join(f"?{v}" for v in columns)
     distinct = "" if limited else "DISTINCT "
-    select = f"{parts.prologue}\nSELECT {distinct}{projection}\nWHERE {stepwise(parts.where)}\n{parts.modifiers}"
+    start = f"{parts.prologue}\nSELECT {distinct}{projection}\nWHERE"
     return Head(
         rule=rule,
         hard=hard,
         subject=subject,
         object=obj,
-        select=select,
+        select=f"{start} {stepwise(parts.where)}\n{parts.modifiers}",
+        plain=f"{start} {parts.where}\n{parts.modifiers}",
         columns=columns,
         # LIMIT counts rows of all units together, so binding the unit first would change what it cuts off.
         per_unit=isinstance(obj, ox.Variable) and obj.value in columns and obj.value not in FREE and not limited,

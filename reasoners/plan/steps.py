@@ -143,7 +143,7 @@ def _triple(subject: Token, part: Sequence[Token], triples: list[_Triple]) -> bo
     name = subject.text
     for n, segment in enumerate(segments):
         last = n == len(segments) - 1
-        target = written(objects).replace(" ^^ ", "^^").replace(" @ ", "@") if last else f"?step{len(triples)}of{subject.start}"
+        target = written(objects) if last else f"?step{len(triples)}of{subject.start}"
         used = {t.text[1:] for t in segment if t.kind == "variable"}
         used |= {t.text[1:] for t in objects if t.kind == "variable"} if last else {target[1:]}
         used |= {name[1:]} if name[0] in "?$" else set()

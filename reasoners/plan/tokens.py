@@ -29,6 +29,7 @@ class Token:
     kind: str
     text: str
     start: int
+    glued: bool = False  # nothing stands between it and the token before
 
     @property
     def word(self) -> str:
@@ -38,8 +39,16 @@ class Token:
 
 def tokens(text: str) -> list[Token]:
     """Tokens that mean something, in order: no comments, no white space."""
-    found = (Token(m.lastgroup or "mark", m.group(), m.start()) for m in _TOKEN.finditer(text))
-    return [t for t in found if t.kind not in ("comment", "space")]
+    out: list[Token] = []
+    apart = True
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "mark"
+        if kind in ("comment", "space"):
+            apart = True
+            continue
+        out.append(Token(kind, match.group(), match.start(), not apart))
+        apart = False
+    return out
 
 
 def closing(code: Sequence[Token], at: int) -> int | None:
@@ -57,4 +66,4 @@ def closing(code: Sequence[Token], at: int) -> int | None:
 
 def written(code: Sequence[Token]) -> str:
     """Tokens as text again."""
-    return " ".join(t.text for t in code)
+    return "".join(t.text if t.glued else f" {t.text}" for t in code).strip()

@@ -141,7 +141,8 @@ class Index(Generic[K]):
     """Reads of many owners by predicate."""
 
     def __init__(self) -> None:
-        self._entries: dict[ox.NamedNode | None, dict[Read, _Entry[K]]] = {}
+        # predicate (None: any) -> class the object must lie under (None: no such demand) -> reads
+        self._entries: dict[ox.NamedNode | None, dict[Term | None, dict[Read, _Entry[K]]]] = {}
         self._routes: dict[Path | None, int] = {}
         self._prefixes: list[Path | None] = []
 
@@ -151,29 +152,42 @@ class Index(Generic[K]):
             route = self._routes.setdefault(read.prefix, len(self._routes))
             if route == len(self._prefixes):
                 self._prefixes.append(read.prefix)
-            entries = self._entries.setdefault(read.predicate, {})
+            entries = self._entries.setdefault(read.predicate, {}).setdefault(read.under, {})
             entries.setdefault(read, _Entry(read, route, set())).owners.add(owner)
 
     def affected(self, view: View, triples: Iterable[ox.Triple], into: Affected[K]) -> None:
         """Add to `into` the owners and nodes that `triples` can concern, walking back over `view`."""
         above = Superclasses(view)
-        anywhere = tuple(self._entries.get(None, {}).values())
         starts: dict[int, dict[Term, set[K]]] = {}
         for triple in triples:
             subject, obj = cast(Term, triple.subject), cast(Term, triple.object)
-            for entry in (*self._entries.get(triple.predicate, {}).values(), *anywhere):
+            for entry in self._candidates(triple.predicate, obj, above):
                 read = entry.read
-                if (
-                    (read.subject is not None and read.subject != subject)
-                    or (read.obj is not None and read.obj != obj)
-                    or (read.under is not None and read.under not in above.of(obj))
-                ):
+                if (read.subject is not None and read.subject != subject) or (read.obj is not None and read.obj != obj):
                     continue
                 if read.prefix is None:
                     into.everywhere |= entry.owners
                     continue
                 start = subject if read.from_subject else obj
                 starts.setdefault(entry.route, {}).setdefault(start, set()).update(entry.owners)
+        self._walk(view, starts, into)
+
+    def _candidates(self, predicate: ox.NamedNode, obj: Term, above: Superclasses) -> Iterator[_Entry[K]]:
+        """Entries for a predicate whose class, if they have one, `obj` lies under."""
+        for key in (predicate, None):
+            by_class = self._entries.get(key)
+            if by_class is None:
+                continue
+            free = by_class.get(None)
+            if free is not None:
+                yield from free.values()
+            if len(by_class) > (free is not None):
+                for cls in above.of(obj):
+                    entries = by_class.get(cls)
+                    if entries is not None:
+                        yield from entries.values()
+
+    def _walk(self, view: View, starts: dict[int, dict[Term, set[K]]], into: Affected[K]) -> None:
         for route, by_start in starts.items():
             prefix = self._prefixes[route]
             if isinstance(prefix, Eps):
