@@ -25,10 +25,10 @@ run: setup ## describe, check and place the flagship application on a real cloud
 	$(DAPPOPS) run
 
 test: setup ## the tests, quick effort (under 10 minutes on 2 cores)
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-all: setup ## the same tests at full effort
-	DAPPOPS_EFFORT=full $(PY) -m pytest -q
+	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy --strict, import contracts
 	$(VENV)/bin/ruff check .

@@ -17,7 +17,7 @@ import pyoxigraph as ox
 from engine import resources
 from engine.errors import InputError, did_you_mean
 from reasoners.graph import Term, View, memory_view
-from reasoners.vocab import DAPP, DAPPR, RDF, SH
+from reasoners.vocab import DAPP, DAPPR, PREFIXES, RDF, SH
 
 ML_SUFFIXES = (".yaml", ".yml", ".json", ".jsonld")
 EXAMPLE = "`dappops rules --example` prints a whole rule file to start from"
@@ -45,13 +45,15 @@ class Described:
         """Whether the file says all there is to say about its subjects, so that another version of it replaces this."""
         return self.document is not None or self.is_rule
 
+    def about(self, held: Iterable[ox.Triple]) -> list[ox.Triple]:
+        """Of the triples `held` by the graph, those about subjects that this file restates."""
+        subjects = {t.subject for t in self.triples} if self.restates else set()
+        return [t for t in held if t.subject in subjects]
+
     def stale(self, held: Iterable[ox.Triple]) -> list[ox.Triple]:
         """Of the triples `held` by the graph, those about this file's subjects that the file does not say (any more)."""
-        if not self.restates:
-            return []
         said = set(self.triples)
-        subjects = {t.subject for t in said}
-        return [t for t in held if t.subject in subjects and t not in said]
+        return [t for t in self.about(held) if t not in said]
 
     def position(self, focus: Term, path: str | None, value: Term | None = None) -> str | None:
         """`file:line:column` of what a result is about, when this file says it."""
@@ -120,7 +122,7 @@ def _rdf(path: Path, graph: str) -> list[Described]:
         known = ["rq", *(s.removeprefix(".") for s in ML_SUFFIXES), *EXTENSIONS]
         raise InputError(
             f"the ending {ending or '(none)'!r} tells no kind of file{did_you_mean(ending.removeprefix('.'), known)}", place=str(path),
-            rule=f"endings: {' '.join('.' + k for k in dict.fromkeys(known))}", remedy="rename it, or `dappops import --format` an RDF file",
+            rule=f"endings: {' '.join('.' + k for k in dict.fromkeys(known))}", remedy="rename it, or import RDF with --format",
         )  # fmt: skip
     by_graph: dict[str, list[ox.Triple]] = {}
     for record in read_file(path, graph=graph):
@@ -162,18 +164,37 @@ def local_rule(path: Path, graph: str) -> list[ox.Triple]:
         raise InputError("not a text file in UTF-8", place=str(path), remedy=EXAMPLE) from error
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "rule"
     try:
+        _check_syntax(text)
         triples = rule_from_file(_completed(text, path.stem), name)
     except InputError as error:
-        place = (
-            f"{path}, {error.place.partition(', ')[2]}".rstrip(", ")
-            if error.place.startswith(name)
-            else f"{path}: {error.place}"
-        )
+        where = error.place.removeprefix(f"{name}.rq").lstrip(", ")
         raise InputError(
-            error.message, place=place.rstrip(": "), rule=error.rule, remedy=f"{error.remedy}; {EXAMPLE}".lstrip("; ")
+            error.message,
+            place=", ".join(filter(None, (str(path), where))),
+            rule=error.rule,
+            remedy=f"{error.remedy}; {EXAMPLE}",
         ) from error
     shipped, own = DAPPR(name), ox.NamedNode(f"{graph}/{name}")
     return [ox.Triple(own if t.subject == shipped else t.subject, t.predicate, t.object) for t in triples]
+
+
+def _check_syntax(text: str) -> None:
+    """InputError with line and column of the file for what is no SPARQL; the reasoner's own parser only says that."""
+    from engine.graph.sparql_text import Prologue, reads_of_query, refuse_service, syntax_error
+
+    service = reads_of_query(text, prefixes=PREFIXES).service
+    if service is not None:
+        raise refuse_service(text, service)
+    try:
+        answer = ox.Store().query(text, prefixes=PREFIXES)
+    except SyntaxError as error:
+        raise syntax_error(text, error, prologue=Prologue(None, dict(PREFIXES))) from error
+    if not isinstance(answer, ox.QueryTriples) or re.match(
+        r"(?is)(\s|#[^\n]*\n|(prefix|base)\b[^\n]*?>)*describe\b", text
+    ):
+        raise InputError(
+            "a rule is a CONSTRUCT query", remedy="write CONSTRUCT { what follows } WHERE { what must hold }"
+        )
 
 
 def _completed(text: str, title: str) -> str:
@@ -201,19 +222,37 @@ def _completed(text: str, title: str) -> str:
     return header + source.strip_comments(text)
 
 
-def check_rules(triples: Iterable[ox.Triple]) -> None:
-    """Raise InputError for the first rule among `triples` that says what no rule may."""
+def check_rules(document: Described) -> None:
+    """Raise InputError, with the file and its line, for the first rule that says what no rule may."""
     from reasoners.derive import check_rule, parse_rules
 
-    view = memory_view(triples)
-    for node in {t.subject for t in view.triples(None, SH.construct, None)}:
-        if ox.Triple(node, RDF.type, DAPP.Rule) not in view:
-            raise InputError(
-                "this carries sh:construct but is no dapp:Rule, so nothing would ever run it", place=str(node),
-                rule=DAPP.Rule.value, remedy=f"add `a dapp:Rule`, with an IRI of its own; {EXAMPLE}",
-            )  # fmt: skip
-    for rule in parse_rules(view):
-        check_rule(rule)
+    view = memory_view(document.triples)
+    try:
+        for node in sorted({t.subject for t in view.triples(None, SH.construct, None)}, key=str):
+            if ox.Triple(node, RDF.type, DAPP.Rule) not in view:
+                raise InputError(
+                    "this carries sh:construct but is no dapp:Rule, so nothing would ever run it", place=str(node),
+                    rule=DAPP.Rule.value, remedy="add `a dapp:Rule` to it, and an IRI of its own",
+                )  # fmt: skip
+        for rule in parse_rules(view):
+            check_rule(rule)
+    except InputError as error:
+        place = error.place
+        if document.is_rule:
+            # a stored rule begins with its first line of code; a person reads the file
+            found = re.search(r"line (\d+)$", place)
+            place = f"line {int(found[1]) + _lines_above(Path(document.name))}" if found else ""
+        raise InputError(
+            error.message,
+            place=", ".join(filter(None, (document.name, place))),
+            rule=error.rule,
+            remedy=f"{error.remedy}; {EXAMPLE}",
+        ) from error
+
+
+def _lines_above(path: Path) -> int:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
 
 
 # -- checking without a knowledge base -------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ candidates as a blob named by its hash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -23,6 +24,7 @@ from engine.graph.kernel import Kernel, now_utc
 from engine.graph.service import Caller, Json, method
 from reasoners.decision import Candidate, Conflict, Explanation, Rejection, ScoreComponent, Verdict, decision_triples
 from reasoners.decision import why as explain
+from reasoners.derive import Rule
 from reasoners.graph import Term, View
 from reasoners.plan import Options, Plan
 from reasoners.plan import plan as make_plan
@@ -58,6 +60,13 @@ def options_of(params: Json) -> Options:
     )  # fmt: skip
 
 
+def plan_rules(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules a plan is made with. Those that derive exclusions also act as plan rules, so that a decision names them
+    and not only the shipped rule that reads what they derived."""
+    derived = [r for r in rules if r.purpose == "derive" and DAPP.excludedFor.value in r.heads]
+    return [*rules, *(replace(r, purpose="plan") for r in derived)]
+
+
 @method
 def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
     """Place an application and commit the decision (unless `dry_run`); returns the decision as data."""
@@ -72,15 +81,14 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
                 place=application.value,
                 remedy="commit its description first (`dappops commit FILE`)",
             )
-        made = make_plan(view, application, kernel.gate.rules, options_of(params), views=views(), now=started)
+        made = make_plan(
+            view, application, plan_rules(kernel.gate.rules), options_of(params), views=views(), now=started
+        )
         seconds = (datetime.now(UTC) - started).total_seconds()
         if params.get("dry_run"):
             return {"decision": None, **plan_json(made, view), "seconds": seconds}
         graph = kernel.resolve(GRAPH, author)
-        number = 1 + sum(
-            1 for _ in kernel.store.store.quads_for_pattern(None, RDF.type, DAPP.Decision, ox.NamedNode(graph))
-        )
-        iri = f"{graph}/plan-{number}"
+        iri = f"{graph}/plan-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
         state = [(ox.NamedNode(g), e.sequence, e.head.hex()) for g, e in kernel.log.heads().items() if g != graph]
         table = made.table()
         digest = keccak256(table).hex()
@@ -131,13 +139,14 @@ def decisions(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
 
 
 def _find(kernel: Kernel, params: Json) -> ox.NamedNode:
-    """The decision asked for, or the newest (of an application)."""
+    """The decision asked for, or the newest that the author took (of an application): others decide for themselves."""
     if params.get("decision"):
         return ox.NamedNode(params["decision"])
+    own = f"{kernel.base}/g/{(params.get('author') or kernel.node).lower()}/"
     rows = [
         r
         for r in decisions(kernel, {}, Caller(lambda a, d: b""))
-        if params.get("application") in (None, r["application"])
+        if r["decision"].startswith(own) and params.get("application") in (None, r["application"])
     ]
     if not rows:
         raise InputError("no decision was made yet", remedy="run `dappops plan APPLICATION`")
@@ -164,7 +173,7 @@ def why_not(kernel: Kernel, params: Json, caller: Caller) -> Json:
         answer = recompute(
             past,
             record.application,
-            rules,
+            plan_rules(rules),
             options_of(params),
             unit=unit,
             offer=offer,
@@ -304,7 +313,7 @@ def plan_json(made: Plan, view: View) -> Json:
         ],
         "unchecked": [{"requirement": _label(view, u.requirement), "reason": u.reason} for u in made.unchecked],
         "conflicts": [conflict_json(c, view) for c in made.conflicts],
-        "notes": list(made.notes),
+        "notes": list(dict.fromkeys(made.notes)),
         "sizes": {k: getattr(made.sizes, k) for k in made.sizes.__slots__},
     }  # fmt: skip
 

@@ -61,9 +61,13 @@ def serialised(items: Sequence[ox.Quad | ox.Triple], syntax: ox.RdfFormat) -> st
     """RDF text with the known prefixes that it uses."""
     used = {}
     if syntax in {ox.RdfFormat.TURTLE, ox.RdfFormat.TRIG, ox.RdfFormat.RDF_XML}:
-        terms = {str(t) for item in items for t in (item.subject, item.predicate, item.object, getattr(item.object, "datatype", ""))}
+        terms = {
+            str(t)
+            for item in items
+            for t in (item.subject, item.predicate, item.object, getattr(item.object, "datatype", ""))
+        }
         used = {name: namespace for name, namespace in sorted(PREFIXES.items()) if any(namespace in t for t in terms)}
-    plain = items if syntax.supports_datasets else [i.triple if isinstance(i, ox.Quad) else i for i in items]
+    plain: Any = items if syntax.supports_datasets else [i.triple if isinstance(i, ox.Quad) else i for i in items]
     return (ox.serialize(plain, format=syntax, prefixes=used) or b"").decode()
 
 

@@ -51,7 +51,7 @@ def mistakes(files: Iterable[Path]) -> list[dict[str, Any]]:
         try:
             read = read_files([path], graph=graph)
             for document in read:
-                check_rules(document.triples)
+                check_rules(document)
             documents += read
         except DescriptionError as error:
             rows += (

@@ -124,13 +124,20 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
             files, graph=lambda f: kb.graph_iri(wish.graph or ("policy" if is_policy(f) else "main"))
         )
         if not wish.remove:
-            check_rules(t for d in documents if d.graph == policy for t in d.triples)
+            for document in documents:
+                if document.graph == policy:
+                    check_rules(document)
         changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
         for document in documents:
             removed, added = changes.setdefault(document.graph, ([], []))
-            held = () if wish.remove else (q.triple for q in kb.quads(graph=document.graph))
+            held = (
+                [q.triple for q in kb.quads(graph=document.graph)]
+                if wish.remove or wish.replace or document.restates
+                else []
+            )
             if wish.remove:
                 removed += document.triples
+                removed += document.about(held)
             else:
                 added += document.triples
                 removed += held if wish.replace else document.stale(held)

@@ -93,8 +93,10 @@ def command(*args: Any, **kwargs: Any) -> Callable[[Callable[..., None]], click.
                 drop_stdout()
 
         settings = {"help_option_names": ["-h", "--help"], **kwargs.pop("context_settings", {})}
-        made: click.Command = click.command(*args, context_settings=settings, **kwargs)(inner)
-        return made
+        decorate: Callable[[Callable[..., Any]], click.Command] = click.command(
+            *args, context_settings=settings, **kwargs
+        )
+        return decorate(inner)
 
     return wrap
 

@@ -10,6 +10,7 @@ from engine.commands.graph import find
 from engine.commands.output import Context, command, line, short, table, working
 from engine.errors import InputError, did_you_mean
 from engine.kb import KnowledgeBase
+from reasoners.vocab import DAPPR
 
 APPLICATION = "dapp:QualityCriticalApplication"
 
@@ -111,6 +112,9 @@ def show_plan(result: dict[str, Any]) -> None:
         line(f"note: {note}")
     for item in result["unchecked"]:
         line(f"not checked: {item['requirement']['label']}: {item['reason']}")
+    local = [r for r in result["rules"] if not r["iri"].startswith(DAPPR.iri)]
+    for rule in local:
+        line(f"decided with a rule of this knowledge base: {rule['label']} ({short(rule['iri'])})")
     if result["decision"]:
         line(f"decision {short(result['decision'])}; see `dappops why`")
 
@@ -134,7 +138,7 @@ def show_conflict(conflict: dict[str, Any]) -> None:
 def why(context: Context, decision: str | None, unit: str | None) -> None:
     """Explain DECISION (default: the newest): the choice per unit, how many each constraint rejected, the nearest misses."""
     with context.open() as kb:
-        result = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None)
+        result = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None, author=kb.author)
     if unit:
         result["units"] = [named_unit(result["units"], unit)]
     context.emit(result, lambda: show_why(result))
@@ -208,7 +212,7 @@ def show_verdict(verdict: dict[str, Any], indent: int = 2) -> None:
 def why_not(context: Context, offer: str, unit: str | None, decision: str | None) -> None:
     """Explain why OFFER (IRI, or e.g. `m5.large/eu-west-1`) was not chosen, recomputed over the state the decision used."""
     with context.open() as kb:
-        reasons = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None)
+        reasons = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None, author=kb.author)
         found = find(kb, offer, "dapp:ServiceOffer")
         chosen = [named_unit(reasons["units"], unit)] if unit else reasons["units"]
         units = [u["unit"]["iri"] for u in chosen]

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.graph import names
 from engine.graph.log import GraphInfo
 from engine.graph.store import Home
-from reasoners.vocab import OWL, RDF, RDFS, SH
+from reasoners.vocab import DAPP, OWL, RDF, RDFS, SH
 
 _CLOSURE = ox.DefaultGraph()
 _TBOX_PREDICATES = frozenset(
@@ -47,6 +47,8 @@ _TBOX_CLASSES = frozenset(
     }
 )  # fmt: skip
 _SAME_AS = OWL.sameAs
+# These say something of their object: a duty of a unit, the law of a place, how far a region is. They count for one's own.
+_BINDING = frozenset({DAPP.onSubject, DAPP.governs, DAPP.source, DAPP.sink})
 
 
 def is_tbox(triple: ox.Triple) -> bool:
@@ -55,6 +57,17 @@ def is_tbox(triple: ox.Triple) -> bool:
     if predicate == RDF.type:
         return triple.object in _TBOX_CLASSES
     return predicate in _TBOX_PREDICATES
+
+
+def binds_another(triple: ox.Triple, owner: str) -> bool:
+    """Whether a triple says something of its object, which is under another's authority.
+
+    Else anybody could put requirements on another's units, place another's region under a law, or shorten the way
+    between two of another's regions. A requirement counts once the owner adopts it (`dapp:hasRequirement`).
+    """
+    if triple.predicate not in _BINDING or not isinstance(triple.object, ox.NamedNode):
+        return False
+    return names.authority_over(triple.object) not in (None, owner)
 
 
 def check_subjects(info: GraphInfo, added: Iterable[ox.Triple]) -> None:
@@ -125,8 +138,10 @@ def home_of(
             inert = True
             if triple.predicate == _SAME_AS:
                 same_as.add(info.owner)
-            elif not is_tbox(triple) and (
-                not isinstance(triple.subject, ox.NamedNode) or names.authority_over(triple.subject) == info.owner
+            elif (
+                not is_tbox(triple)
+                and not binds_another(triple, info.owner)
+                and (not isinstance(triple.subject, ox.NamedNode) or names.authority_over(triple.subject) == info.owner)
             ):
                 return _CLOSURE
         if same_as:
@@ -146,6 +161,8 @@ def why_inert(triple: ox.Triple, info: GraphInfo, *, in_force: bool) -> str | No
         return "owl:sameAs counts only when the authorities of both sides assert it"
     if is_tbox(triple):
         return "terminological axioms, shapes and rules count only from policy graphs"
+    if binds_another(triple, info.owner):
+        return "its object is under another's authority: the owner must say it too, or adopt it (dapp:hasRequirement)"
     if isinstance(triple.subject, ox.NamedNode) and names.authority_over(triple.subject) != info.owner:
         return "its subject is under nobody's authority: a rule must opt in to read it"
     return None

@@ -249,13 +249,20 @@ def expire(kernel: Kernel, now: int) -> Receipt:
     from engine.graph.commit import commit
     from engine.graph.kernel import now_utc
 
-    done = int(kernel.log.get("expired", "0"))
+    done, seen = (int(x) for x in kernel.log.get("expired", "0 0").split())
     rows = kernel.log.db.execute(
-        "SELECT id, graph FROM entry WHERE expires>? AND expires<=? ORDER BY id", (done, now)
+        "SELECT id, graph FROM entry WHERE expires>0 AND expires<=? AND (expires>? OR id>?) ORDER BY id", (now, done, seen)
     ).fetchall()
-    changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
+    first: dict[str, int] = {}
     for entry, graph in rows:
-        changes.setdefault(graph, ([], []))[0].extend(q.triple for q in kernel.log.payload(entry).added)
+        first.setdefault(graph, entry)
+    changes: dict[str, tuple[list[ox.Triple], list[ox.Triple]]] = {}
+    for graph, start in first.items():
+        holds_until: dict[ox.Triple, int] = {}  # what was asserted again later counts as that says
+        for later in kernel.log.entries(graph):
+            if later.id >= start:
+                holds_until.update(dict.fromkeys((q.triple for q in kernel.log.payload(later.id).added), later.expires))
+        changes[graph] = ([t for t, until in holds_until.items() if 0 < until <= now], [])
     receipt = Receipt(None)
     if changes:
         key = kernel.node_key
@@ -263,7 +270,7 @@ def expire(kernel: Kernel, now: int) -> Receipt:
             kernel, changes, author=key.address, sign=key.sign, message=f"expired by {now}", expires=0,
             time=now_utc(), expiry=True,
         )  # fmt: skip
-    kernel.log.put("expired", str(now))
+    kernel.log.put("expired", f"{now} {kernel.log.next_entry() - 1}")
     return receipt
 
 

@@ -61,6 +61,7 @@ def check(home: Path, acknowledged: int) -> list[str]:
     return recovered
 
 
+@pytest.mark.timeout(3600)
 def test_commit_survives_kill_between_any_two_writes(template: Path, tmp_path: Path, effort: int) -> None:
     home = tmp_path / "kb"
     shutil.copytree(template, home)
@@ -81,6 +82,7 @@ def test_commit_survives_kill_between_any_two_writes(template: Path, tmp_path: P
     print(f"kills at a step: {dict(done)}")
 
 
+@pytest.mark.timeout(3600)
 def test_commit_survives_kill_at_random(template: Path, tmp_path: Path, effort: int) -> None:
     home = tmp_path / "kb"
     shutil.copytree(template, home)
@@ -96,6 +98,7 @@ def test_commit_survives_kill_at_random(template: Path, tmp_path: Path, effort: 
     print(f"kills at random: {dict(done)}")
 
 
+@pytest.mark.timeout(3600)
 def test_store_behind_the_log_is_redone_after_power_loss(template: Path, tmp_path: Path, effort: int) -> None:
     """SQLite is synced, the store's write-ahead log loses its tail at a random byte."""
     rng = random.Random(3)

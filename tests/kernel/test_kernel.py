@@ -324,11 +324,18 @@ def test_altered_log_is_noticed(home: Path) -> None:
 def test_expired_statements_are_removed_when_their_time_comes(kb: engine.KnowledgeBase) -> None:
     kb.commit("main", provider(kb), expires=1_000_000)
     kb.commit("main", provider(kb, "stays"))
+    again = provider(kb, "again")
+    kb.commit("main", again, expires=1_000_000)
+    kb.commit("main", [], again)
+    kb.commit("main", again)
     assert kb.call("expire", now=999_999)["sequence"] is None
     assert kb.call("expire", now=1_000_000)["removed"] == 3
     assert not kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> ?p ?o }}")
     assert kb.query(f"ASK {{ <{kb.graph_iri('main')}/stays> ?p ?o }}")
-    assert kb.call("verify")["commits"] == 4
+    assert kb.query(f"ASK {{ <{kb.graph_iri('main')}/again> ?p ?o }}"), "asserted again without an expiry"
+    kb.commit("main", provider(kb, "late"), expires=5)
+    assert kb.call("expire", now=1_000_001)["removed"] == 3
+    assert kb.call("verify")["commits"] == 9
 
 
 # -- proofs ----------------------------------------------------------------------------------------------------------

@@ -156,5 +156,6 @@ def test_path_in_documentation_exists(repo: Path) -> None:
         r"`((?:engine|reasoners|ontology|queries|tests|contracts|examples|benchmarks|docs)/[\w./-]*)`", text
     )
     assert len(set(paths)) > 15
-    wrong = [p for p in set(paths) if not (repo / p).exists() and not (repo / f"{p}.py").exists()]
+    built = {"engine/_data"}  # only in a wheel
+    wrong = [p for p in set(paths) - built if not (repo / p).exists() and not (repo / f"{p}.py").exists()]
     assert not wrong
