@@ -1,7 +1,7 @@
 """How large a placement problem becomes, how fast its optimum is proven, and what a greedy planner loses.
 
-`python benchmarks/plan.py [--quick]` writes benchmarks/results/plan.json. Two problems: 50 units x 5,000 options over 30
-sites with a deadline (numbers only), and a whole catalogue in a graph, 12 units x 30,000 offers x 60 regions, from
+`python benchmarks/plan.py [--quick]` writes benchmarks/results/plan.json. Two problems: 50 units x 5,000 options over 3 and
+over 30 sites with a deadline (numbers only), and a whole catalogue in a graph, 12 units x 30,000 offers x 60 regions, from
 triples to explained plan. CP-SAT is compared where `ortools` is installed.
 """
 
@@ -123,8 +123,8 @@ def cp_sat(instance: Instance, seconds: float) -> dict[str, Any] | None:
 def numbers_only(*, quick: bool, limit_s: float) -> list[dict[str, Any]]:
     out = []
     shape = (12, 500, 6) if quick else (50, 5000, 30)
-    for slack, seed in ((1.2, 0), (1.5, 0), (2.0, 0)):
-        instance = synthetic(*shape, slack, seed)
+    for sites, slack, seed in ((3, 1.2, 0), (3, 1.5, 0), (3, 2.0, 0), (shape[2], 1.2, 0), (shape[2], 1.5, 0), (shape[2], 2.0, 0)):
+        instance = synthetic(shape[0], shape[1], sites, slack, seed)
         begun = time.perf_counter()
         front = instance.keep(dominance(instance))
         timely = front.keep(in_time(front))
@@ -137,7 +137,7 @@ def numbers_only(*, quick: bool, limit_s: float) -> list[dict[str, Any]]:
         solve_s = time.perf_counter() - begun
         plain = greedy(timely)
         row = {
-            "units": shape[0], "options_per_unit": shape[1], "sites": shape[2], "slack": slack, "calls": len(instance.limits[0].edges),
+            "units": shape[0], "options_per_unit": shape[1], "sites": sites, "slack": slack, "calls": len(instance.limits[0].edges),
             "pairs": instance.pairs, "after_dominance": front.pairs, "after_time_bounds": timely.pairs,
             "after_reduced_costs": answer.reduced, "columns_rows_nonzeros": answer.size, "reduce_s": round(reduce_s, 2),
             "status": answer.status, "gap": answer.gap, "objective": answer.objective, "seconds_to_proof": round(solve_s, 2),
