@@ -19,7 +19,6 @@ import pyoxigraph as ox
 from engine import resources
 from engine.errors import InputError, did_you_mean
 from engine.graph import history
-from engine.graph.hashing import keccak256
 from engine.graph.kernel import Kernel, now_utc
 from engine.graph.service import Caller, Json, method
 from reasoners.decision import Candidate, Conflict, Explanation, Rejection, ScoreComponent, Verdict, decision_triples
@@ -73,50 +72,49 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
     author = (params.get("author") or kernel.node).lower()
     application = ox.NamedNode(params["application"])
     started = datetime.now(UTC)
+    graph = kernel.resolve(GRAPH, author)
     with kernel.lock.held():
-        view = kernel.store.view()
-        if ox.Triple(application, RDF.type, DAPP.QualityCriticalApplication) not in view:
-            raise InputError(
-                "there is no such application",
-                place=application.value,
-                remedy="commit its description first (`dappops commit FILE`)",
-            )
-        made = make_plan(
-            view, application, plan_rules(kernel.gate.rules), options_of(params), views=views(), now=started
-        )
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        if params.get("dry_run"):
-            return {"decision": None, **plan_json(made, view), "seconds": seconds}
-        graph = kernel.resolve(GRAPH, author)
-        iri = f"{graph}/plan-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
+        view = kernel.memory_view()
+        rules = plan_rules(kernel.gate.rules)
         state = [(ox.NamedNode(g), e.sequence, e.head.hex()) for g, e in kernel.log.heads().items() if g != graph]
-        table = made.table()
-        digest = keccak256(table).hex()
-        at = ox.Literal(now_utc(), datatype=XSD.dateTime)
-        triples = decision_triples(
-            made, used_state=state, decided_by=ox.NamedNode(f"{kernel.base}/g/{author}/self"), at_time=at, base_iri=iri
+    if ox.Triple(application, RDF.type, DAPP.QualityCriticalApplication) not in view:
+        raise InputError(
+            "there is no such application",
+            place=application.value,
+            remedy="commit its description first (`dappops commit FILE`)",
         )
-        # who decides is said once, or every decision would lead to somebody whom nobody describes
-        triples.append(ox.Triple(ox.NamedNode(f"{kernel.base}/g/{author}/self"), RDF.type, DAPP.Participant))
-        triples.append(ox.Triple(ox.NamedNode(iri), DAPP.digest, ox.Literal(f"keccak256:{digest}")))
-        if kernel.home is not None:
-            blobs = kernel.home / "blobs"
-            blobs.mkdir(exist_ok=True)
-            (blobs / digest).write_bytes(table)
-        receipt = kernel.commit(
-            {graph: ([], triples)},
-            author=author,
-            sign=lambda d: caller.sign(author, d),
-            message=f"plan {application.value.rsplit('/', 1)[-1]}",
-        )
-        view = kernel.store.view()
-        return {
-            "decision": iri,
-            **plan_json(made, view),
-            "seconds": seconds,
-            "receipt": receipt.as_json(),
-            "candidateTable": digest,
-        }
+    made = make_plan(view, application, rules, options_of(params), views=views(), now=started)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    if params.get("dry_run"):
+        return {"decision": None, **plan_json(made, view), "seconds": seconds}
+    with kernel.lock.held():
+        return {**_record(kernel, caller, author, made, graph, state), "seconds": seconds}
+
+
+def _record(
+    kernel: Kernel, caller: Caller, author: str, made: Plan, graph: str, state: list[tuple[ox.NamedNode, int, str]]
+) -> Json:
+    """Commit a plan as a decision of `author`; its table of candidates becomes a blob first."""
+    iri = f"{graph}/plan-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
+    me = ox.NamedNode(f"{kernel.base}/g/{author}/self")
+    at = ox.Literal(now_utc(), datatype=XSD.dateTime)
+    digest = kernel.put_blob(made.table())
+    triples = decision_triples(made, used_state=state, decided_by=me, at_time=at, base_iri=iri)
+    # who decides is said once, or every decision would lead to somebody whom nobody describes
+    triples.append(ox.Triple(me, RDF.type, DAPP.Participant))
+    triples.append(ox.Triple(ox.NamedNode(iri), DAPP.digest, ox.Literal(f"keccak256:{digest}")))
+    receipt = kernel.commit(
+        {graph: ([], triples)},
+        author=author,
+        sign=lambda d: caller.sign(author, d),
+        message=f"plan {_tail(made.application)}",
+    )
+    found = plan_json(made, kernel.store.view())
+    return {"decision": iri, **found, "receipt": receipt.as_json(), "candidateTable": digest}
+
+
+def _tail(node: ox.NamedNode) -> str:
+    return node.value.rsplit("/", 1)[-1]
 
 
 @method
@@ -170,32 +168,42 @@ def why_not(kernel: Kernel, params: Json, caller: Caller) -> Json:
         record = explain(view, decision).record
         offer, unit = ox.NamedNode(params["offer"]), ox.NamedNode(params["unit"])
         past, rules, moved = state_of(kernel, record.used_state)
-        answer = recompute(
-            past,
-            record.application,
-            plan_rules(rules),
-            options_of(params),
-            unit=unit,
-            offer=offer,
-            views=views(),
-            now=datetime.fromisoformat(record.at_time),
-        )
-        return {
-            "decision": decision.value, "unit": _label(view, unit), "offer": offer.value, "asOf": moved,
-            "verdicts": [verdict_json(v, view) for v in answer.verdicts],
-            "chosen": answer.chosen.value if answer.chosen else None, "isChosen": answer.chosen == offer,
-            "difference": answer.difference,
-            "forced": plan_json(answer.forced, view) if answer.forced is not None and answer.chosen != offer else None,
-        }  # fmt: skip
+    options = replace(options_of(params), weights=weights_of(record.parts, past), seed=record.seed)
+    answer = recompute(
+        past,
+        record.application,
+        plan_rules(rules),
+        options,
+        unit=unit,
+        offer=offer,
+        views=views(),
+        now=datetime.fromisoformat(record.at_time),
+    )
+    return {
+        "decision": decision.value, "unit": _label(view, unit), "offer": offer.value, "asOf": moved,
+        "verdicts": [verdict_json(v, view) for v in answer.verdicts],
+        "chosen": answer.chosen.value if answer.chosen else None, "isChosen": answer.chosen == offer,
+        "difference": answer.difference,
+        "forced": plan_json(answer.forced, view) if answer.forced is not None and answer.chosen != offer else None,
+    }  # fmt: skip
+
+
+def weights_of(parts: Sequence[ScoreComponent], view: View) -> dict[ox.NamedNode, float] | None:
+    """The weights of the metrics a decision was scored with (constraints that were only discouraged left out)."""
+    found = {p.metric: p.weight for p in parts if ox.Triple(p.metric, RDF.type, DAPP.Metric) in view}
+    return found or None
 
 
 def state_of(kernel: Kernel, used: Any) -> tuple[View, Any, int | None]:
-    """The state a decision used: the live one when its graphs have not moved since, else rebuilt from the log."""
+    """The state a decision used: the live one when its graphs have not moved since, else rebuilt from the log.
+
+    Decisions themselves are no part of it.
+    """
     heads = kernel.log.heads()
     if all(s.graph.value in heads and heads[s.graph.value].head.hex() == s.head for s in used) and len(used) >= len(
         [g for g in heads if not g.endswith("/" + GRAPH)]
     ):
-        return kernel.store.view(), kernel.gate.rules, None
+        return kernel.memory_view(but="/" + GRAPH), kernel.gate.rules, None
     wanted = {s.graph.value: s.sequence for s in used}
     tx = max((e.tx for e in kernel.log.entries() if wanted.get(e.graph) == e.sequence), default=0)
     past = history.state_at(kernel, tx)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 import pyoxigraph as ox
 
-from engine.errors import DappopsError, InputError
+from engine.errors import BusyError, DappopsError, InputError
 from engine.kb import KnowledgeBase
 from reasoners.vocab import PREFIXES
 
@@ -49,6 +49,11 @@ class Context:
         if not makes and self.home != ":memory:" and not (self.folder / "log.sqlite").exists():
             click.echo(f"note: there was no knowledge base in {self.folder}; this makes a new, empty one", err=True)
         with engine.open(self.home or None, author=self.author, safe=self.safe) as kb:
+            if self.safe and not kb.info()["safe"]:
+                raise BusyError(
+                    "another process has this knowledge base open with its local rules", place=str(self.folder), rule="--safe",
+                    remedy="end that process first",
+                )  # fmt: skip
             yield kb
 
     def emit(self, data: Any, text: Callable[[], None]) -> None:

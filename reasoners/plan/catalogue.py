@@ -206,10 +206,10 @@ def read_catalogue(source: Source, options: Options, currency: str, now: datetim
     region_index = {r: i for i, r in enumerate(regions)}
     types = _types(source)
     unknown = (np.nan, np.nan, np.nan)
-    table = np.array([types.get(kind[o], unknown) if kind[o] is not None else unknown for o in offers]).reshape(-1, 3)  # type: ignore[call-overload, arg-type]
+    table = np.array([types.get(kind[o], unknown) if kind[o] is not None else unknown for o in offers]).reshape(-1, 3)
     price = np.full(len(offers), np.nan)
     for row in source.rows("plan-prices"):
-        at = index.get(row["offer"])  # type: ignore[arg-type]
+        at = index.get(row["offer"])
         amount = number(row["amount"])
         if at is None or amount is None or amount < 0 or not _usable(row, currency):
             continue
@@ -286,7 +286,7 @@ def _latency(source: Source, index: Mapping[ox.NamedNode, int], same: float) -> 
     size = len(index)
     forward = np.full((size, size), np.inf)
     for row in source.rows("plan-links"):
-        a, b = index.get(row["source"]), index.get(row["sink"])  # type: ignore[arg-type]
+        a, b = index.get(row["source"]), index.get(row["sink"])
         value = number(row["latency"])
         if a is not None and b is not None and value is not None and value >= 0:
             forward[a, b] = min(forward[a, b], value)
@@ -302,7 +302,7 @@ def read_values(source: Source, prop: ox.NamedNode, offers: list[ox.NamedNode], 
     index = {offer: i for i, offer in enumerate(offers)}
     out = np.full(len(offers), np.nan)
     for row in source.rows("plan-values", property=prop):
-        at, value = index.get(row["offer"]), number(row["value"])  # type: ignore[arg-type]
+        at, value = index.get(row["offer"]), number(row["value"])
         if at is None or value is None:
             continue
         if np.isnan(out[at]) or (value > out[at]) == largest:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reasoners.plan.instance import EPSILON, Floats, Instance, Limit
+from reasoners.plan.instance import EPSILON, Floats, Instance, Limit, neighbours
 
 PRICES = 24
 SWEEPS = 6
@@ -133,6 +133,8 @@ def _through(instance: Instance, limit: Limit, choice: list[int], unit: int) -> 
     latency = np.minimum(instance.latency if limit.hard else instance.soft_latency(), 1e15)  # inf - inf is no number
     place = {u: int(instance.region[u][choice[u]]) for u in limit.nodes}
     spent = {u: float(instance.time[u][choice[u]]) for u in limit.nodes}
+    callers, callees = neighbours(limit)
+    hops = {(a, b): float(latency[place[a], place[b]]) for a, b in limit.edges}
     done: dict[int, float] = {}
     left: dict[int, float] = {}
     where = instance.region[unit]
@@ -142,17 +144,17 @@ def _through(instance: Instance, limit: Limit, choice: list[int], unit: int) -> 
         if u == unit:
             done[u] = -np.inf
             continue
-        ways = [done[a] + latency[place[a], place[u]] for a, b in limit.edges if b == u and a != unit]
+        ways = [done[a] + hops[a, u] for a in callers[u] if a != unit]
         done[u] = max([0.0 if u in limit.starts else -np.inf, *ways]) + spent[u]
     for u in reversed(limit.nodes):
         if u == unit:
             left[u] = -np.inf
             continue
-        ways = [latency[place[u], place[b]] + spent[b] + left[b] for a, b in limit.edges if a == u and b != unit]
+        ways = [hops[u, b] + spent[b] + left[b] for b in callees[u] if b != unit]
         left[u] = max([0.0 if u in limit.ends else -np.inf, *ways])
-    for a, b in limit.edges:
-        if b == unit:
-            before = np.maximum(before, done[a] + latency[place[a]][where])
-        elif a == unit:
-            after = np.maximum(after, latency[:, place[b]][where] + spent[b] + left[b])
-    return before + instance.time[unit] + after
+    for a in callers[unit]:
+        before = np.maximum(before, done[a] + latency[place[a]][where])
+    for b in callees[unit]:
+        after = np.maximum(after, latency[:, place[b]][where] + spent[b] + left[b])
+    through: Floats = before + instance.time[unit] + after
+    return through

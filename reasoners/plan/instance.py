@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -98,13 +99,13 @@ class Instance:
     def slowest(self, limit: Limit, choice: Sequence[int]) -> tuple[float, tuple[int, ...]]:
         """Time in ms of the slowest path under a choice (an option number per unit), and that path."""
         latency = self.latency if limit.hard else self.soft_latency()
+        before, _ = neighbours(limit)
         done: dict[int, tuple[float, tuple[int, ...]]] = {}
         for u in limit.nodes:
             arrivals: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] if u in limit.starts else []
-            for a, b in limit.edges:
-                if b == u:
-                    hop = latency[self.region[a][choice[a]], self.region[b][choice[b]]]
-                    arrivals.append((done[a][0] + float(hop), done[a][1]))
+            for a in before[u]:
+                hop = latency[self.region[a][choice[a]], self.region[u][choice[u]]]
+                arrivals.append((done[a][0] + float(hop), done[a][1]))
             best = max(arrivals, key=lambda t: t[0])
             done[u] = (best[0] + float(self.time[u][choice[u]]), (*best[1], u))
         return max((done[u] for u in limit.ends), key=lambda t: t[0])
@@ -131,6 +132,17 @@ class Instance:
             offer = int(self.offer[u][choice[u]])
             used[offer] = used.get(offer, 0) + 1
         return all(count <= self.capacity.get(offer, count) for offer, count in used.items())
+
+
+@lru_cache(maxsize=64)
+def neighbours(limit: Limit) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Callers and callees of each unit on a deadline."""
+    before: dict[int, list[int]] = {u: [] for u in limit.nodes}
+    after: dict[int, list[int]] = {u: [] for u in limit.nodes}
+    for a, b in limit.edges:
+        before[b].append(a)
+        after[a].append(b)
+    return before, after
 
 
 def path_limit(

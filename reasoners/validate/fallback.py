@@ -28,7 +28,9 @@ _TARGETS = (SH.targetClass, SH.targetNode, SH.targetSubjectsOf, SH.targetObjects
 def run(view: View, shapes: ShapeGraph, root: Term, unit: int) -> Iterator[Result]:
     """Results of one root shape. InputError when pySHACL cannot run it either."""
     import pyshacl
-    from pyshacl.errors import ReportableRuntimeError, ShapeLoadError, ValidationFailure
+    from pyparsing import ParseException  # type: ignore[import-not-found,unused-ignore]
+    from pyshacl.errors import ConstraintLoadWarning, ReportableRuntimeError, ValidationFailure
+    from rdflib.plugins.sparql.sparql import SPARQLError
 
     data = to_rdflib(view.triples())
     # Only this root keeps its targets.
@@ -39,7 +41,12 @@ def run(view: View, shapes: ShapeGraph, root: Term, unit: int) -> Iterator[Resul
     ]
     try:
         _, found, _ = pyshacl.validate(data, shacl_graph=to_rdflib(kept), advanced=True, js=False, inference="none")
-    except (ReportableRuntimeError, ShapeLoadError, NotImplementedError) as error:
+    except (ReportableRuntimeError, ConstraintLoadWarning, NotImplementedError, ParseException, SPARQLError) as error:
+        raise _refused(root, str(error)) from error
+    except Exception as error:
+        # rdflib raises bare Exception for what it cannot translate.
+        if type(error) is not Exception:
+            raise
         raise _refused(root, str(error)) from error
     if isinstance(found, ValidationFailure):
         raise _refused(root, str(found.message))

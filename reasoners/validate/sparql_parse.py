@@ -222,7 +222,23 @@ def _build(
     words = [piece.upper() for kind, piece in text.tokens(complete) if kind != "space"]
     star = any(a == "SELECT" and "*" in (b, c) for a, b, c in zip(words, words[1:], words[2:], strict=False))
     _check(shape.node, root, bound, reserved, star=star)
+    _probe(shape.node, place, complete, ("this", "value") if ask else ("this",))
     yield ast.Sparql("sparql", complete, ask, node, by, messages, tuple(sorted(parameters.items())), reads_shapes)
+
+
+def _probe(shape: Term, place: Term, query: str, names: tuple[str, ...]) -> None:
+    """Refuse now what only the store refuses later: the parser above knows some prefixes without a declaration."""
+    node = "<urn:x-dappops:none>"
+    slot = f"VALUES ({' '.join('?' + n for n in names)}) {{ ({' '.join(node for _ in names)}) }} "
+    try:
+        ox.Store().query(slot.join(text.open_groups(query)))
+    except SyntaxError as error:
+        raise _error(
+            shape,
+            f"query of {place}: {error.msg}",
+            "sparql-constraints",
+            "correct the query text; declare every prefix with sh:prefixes",
+        ) from error
 
 
 def _local(iri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ class World:
         return unit
 
     def calls(self, *chain: ox.NamedNode) -> None:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in itertools.pairwise(chain):
             self.add(a, DAPP.dependsOn, b)
 
     def requires(

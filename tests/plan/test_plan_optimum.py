@@ -134,7 +134,7 @@ def test_dominance_shrinks_a_random_catalogue() -> None:
 
 def test_path_limit_is_none_without_a_path_and_refuses_a_ring() -> None:
     assert path_limit([(0, 1)], {1}, {0}, 1.0, hard=True) is None
-    with pytest.raises(ValueError, match="cycle|\\["):
+    with pytest.raises(ValueError, match=r"\[0|\[1"):
         path_limit([(0, 1), (1, 0)], {0}, {1}, 1.0, hard=True)
     diamond = path_limit([(0, 1), (0, 2), (1, 3), (2, 3), (0, 4)], {0}, {3}, 1.0, hard=True)
     assert diamond is not None

@@ -154,7 +154,7 @@ def test_shipped_rule_acts_when_its_sample_fires(name: str) -> None:
     result = world.plan()
     assert DAPPR(name) in result.rules
     soft = name.endswith("soft") or "-soft-" in name
-    if name != "plan-price-at-most" and name != "plan-stated-soft":
+    if name not in ("plan-price-at-most", "plan-stated-soft"):
         assert chosen(result) == {"unit": "good"}
     if soft:
         assert result.rejections == ()

@@ -335,9 +335,9 @@ def test_input_errors_name_the_place() -> None:
         plan(world.view(), world.app, SHIPPED, views=VIEWS, now=NOW.replace(tzinfo=None))
     with pytest.raises(InputError, match="negative"):
         world.plan(weights={DAPPI.HourlyPrice: -1.0})
+    empty = World()
+    empty.unit("u")
     with pytest.raises(InputError, match="no service offers"):
-        empty = World()
-        empty.unit("u")
         empty.plan()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pyoxigraph as ox
 
 from reasoners.graph import Term
-from reasoners.vocab import RDF, RDFS, XSD
+from reasoners.vocab import RDF, RDFS
 
 X = "http://example.org/"
 NODES = [f"n{i}" for i in range(6)]
@@ -54,7 +54,7 @@ SPARQL = [
     "SELECT $this { $this :p ?x { ?y :q ?z FILTER EXISTS { ?x :r ?z } } }",
     "SELECT $this { $this :p ?x { SELECT $this ?y { $this :q ?y . ?w :r ?y } ORDER BY ?y LIMIT 2 } }",
 ]
-PLAIN = 15  # the first SPARQL bodies are all linked to $this
+SEVERAL = {"class", "node", "not", "and", "or", "xone", "hasValue", "equals", "disjoint", "property", "sparql"}
 LITERALS = [
     "1",
     "2",
@@ -77,6 +77,7 @@ class ShapesWriter:
         self.oracle = oracle
         self.out: list[str] = []
         self.number = 0
+        self.finished: dict[str, list[str]] = {"property": [], "node": []}
 
     def write(self) -> str:
         r = self.rng
@@ -178,6 +179,8 @@ class ShapesWriter:
 
     def _property(self, depth: int) -> str:
         r = self.rng
+        if self.finished["property"] and r.random() < 0.12:
+            return r.choice(self.finished["property"])  # reached over two paths
         name, path = self._name(), self._path()
         parts: list[str] = []
         for _ in range(r.randint(1, 2)):
@@ -216,10 +219,13 @@ class ShapesWriter:
                         '{ $this $PATH ?value FILTER NOT EXISTS { ?value :q ?x } }""" ]'
                     )
         self._emit(name, f"a sh:PropertyShape ; sh:path {path}", parts or ["sh:minCount 1"])
+        self.finished["property"].append(name)
         return name
 
     def _shape(self, depth: int) -> str:
         r = self.rng
+        if depth and self.finished["node"] and r.random() < 0.1:
+            return r.choice(self.finished["node"])
         name = self._name()
         parts: list[str] = []
         for _ in range(r.randint(1, 2)):
@@ -237,13 +243,14 @@ class ShapesWriter:
         if r.random() < 0.04:
             parts.append("sh:deactivated true")
         self._emit(name, "a sh:NodeShape", parts)
+        self.finished["node"].append(name)
         return name
 
     def _emit(self, name: str, head: str, parts: list[str]) -> None:
         kept: dict[str, str] = {}
         for part in parts:
             key = part.split()[0]
-            kept[part if key in ("sh:property", "sh:sparql") else key] = part
+            kept[part if key.removeprefix("sh:") in SEVERAL else key] = part
         self.out.append(f"{name} {head} ; {' ; '.join(kept.values())} .")
 
 
@@ -275,6 +282,3 @@ def triple(rng: random.Random, *, oracle: bool = False) -> ox.Triple:
     if k < 0.31:
         return ox.Triple(ox.NamedNode(X + rng.choice(CLASSES)), RDFS.subClassOf, ox.NamedNode(X + rng.choice(CLASSES)))
     return ox.Triple(node(rng), ox.NamedNode(X + rng.choice(PREDICATES)), term(rng, oracle=oracle))
-
-
-_ = XSD
