@@ -21,7 +21,7 @@ from engine.graph.authority import check_subjects, why_inert
 from engine.graph.gate import Gate, Refused, check_covering, finding_triples, in_graph, result_from_json, result_json
 from engine.graph.hashing import keccak256
 from engine.graph.keys import Signer, commit_digest, recover
-from engine.graph.labels import relabel_delta
+from engine.graph.labels import relabel_delta, unskolem
 from engine.graph.log import Entry, GraphInfo, Transaction, head_hash, pack, seal_digest
 from engine.graph.terms import canonical, triple_line
 from engine.graph.tree import Leaf, leaf_of
@@ -33,6 +33,7 @@ from reasoners.vocab import DAPP, SH, XSD
 if TYPE_CHECKING:
     from engine.graph.kernel import Kernel
 
+GENID = "/.well-known/genid/"
 Changes = Mapping[str, tuple[Sequence[ox.Triple], Sequence[ox.Triple]]]  # graph -> (removed, added)
 
 checkpoint: Callable[[str], None] = lambda name: None  # noqa: E731  # tests put a kill here, between any two writes
@@ -99,8 +100,8 @@ def delta_hash(removed: Iterable[Leaf], added: Iterable[Leaf]) -> bytes:
 
 def prepare(kernel: Kernel, info: GraphInfo, removed: Iterable[ox.Triple], added: Iterable[ox.Triple]) -> Part:
     """Normalise one graph's changes: canonical terms, stable blank-node labels, effective delta, authority."""
-    gone = list(dict.fromkeys(canonical(t) for t in removed))
-    come = list(dict.fromkeys(canonical(t) for t in added))
+    gone = list(dict.fromkeys(canonical(_blank(t)) for t in removed))
+    come = list(dict.fromkeys(canonical(_blank(t)) for t in added))
     node = ox.NamedNode(info.iri)
     store = kernel.store.store
 
@@ -114,6 +115,14 @@ def prepare(kernel: Kernel, info: GraphInfo, removed: Iterable[ox.Triple], added
     added_now = [t for t in come if ox.Quad(t.subject, t.predicate, t.object, node) not in store]
     check_subjects(info, added_now)
     return Part(info, removed_now, added_now)
+
+
+def _blank(triple: ox.Triple) -> ox.Triple:
+    """A triple in which genid IRIs are the blank nodes they stand for (https://www.w3.org/TR/rdf11-concepts/#section-skolemization)."""
+    subject, obj = triple.subject, triple.object
+    if not any(isinstance(x, ox.NamedNode) and GENID in x.value for x in (subject, obj)):
+        return triple
+    return ox.Triple(unskolem(subject), triple.predicate, unskolem(obj))  # type: ignore[arg-type]
 
 
 class KernelWorkspace:

@@ -43,7 +43,6 @@ CREATE TABLE IF NOT EXISTS intent(
 CREATE TABLE IF NOT EXISTS redaction(
   id INTEGER PRIMARY KEY, graph TEXT NOT NULL, entries TEXT NOT NULL, leaves BLOB NOT NULL, author TEXT NOT NULL,
   signature BLOB NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshot(tx INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 
 MAINTENANCE = 0  # attempt number of store changes that no commit asked for

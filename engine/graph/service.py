@@ -16,6 +16,7 @@ import pyoxigraph as ox
 from engine.errors import InputError, did_you_mean
 from engine.graph import history, names
 from engine.graph.kernel import Kernel, now_utc
+from engine.graph.labels import unskolem
 from engine.graph.log import Transaction
 from engine.graph.reading import query_store
 from reasoners.graph import Delta, GraphName, Term
@@ -77,7 +78,7 @@ def decode_term(text: str) -> Term:
         raise InputError(
             f"{text!r} is not an RDF term", rule='N-Triples: <iri>, "text", "1"^^<type>, _:label'
         ) from error
-    obj: Any = triple.object
+    obj: Any = unskolem(triple.object)
     term: Term = obj
     return term
 

@@ -263,6 +263,19 @@ def test_blank_node_labels_do_not_depend_on_the_input(kb: engine.KnowledgeBase) 
     assert again.receipt.sequence is None
 
 
+def test_genid_iri_names_a_blank_node(kb: engine.KnowledgeBase) -> None:
+    from engine.graph.labels import skolem
+
+    graph = kb.graph_iri("main")
+    with kb.change() as change:
+        change.parse(f"@prefix : <{graph}/> . :a :p [ :q 1 ] .")
+    (node,) = {q.subject for q in kb.quads(graph=graph) if isinstance(q.subject, ox.BlankNode)}
+    assert isinstance(node, ox.BlankNode)
+    kb.commit("main", [ox.Triple(skolem(node, "https://example.org/"), ox.NamedNode(f"{graph}/r"), ox.Literal(2))])
+    assert kb.query(f"ASK {{ <{graph}/a> <{graph}/p> [ <{graph}/q> 1 ; <{graph}/r> 2 ] }}")
+    assert kb.call("audit")["quads"]
+
+
 # -- history ---------------------------------------------------------------------------------------------------------
 def test_as_of_diff_and_revert(kb: engine.KnowledgeBase) -> None:
     one, two = provider(kb, "one"), provider(kb, "two")
