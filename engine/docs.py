@@ -79,11 +79,20 @@ def command_reference() -> str:
         "# Commands\n",
         "Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available, 6 integrity.\n",
     ]
-    root = click.Context(cli, info_name="dappops", terminal_width=100, max_content_width=100)
+    root = click.Context(
+        cli, info_name="dappops", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+    )
     out += ["```text", cli.get_help(root), "```"]
     for name in COMMANDS:
         found = cli.get_command(root, name)
         assert found is not None
-        with click.Context(found, info_name=name, parent=root, terminal_width=100, max_content_width=100) as context:
+        with click.Context(
+            found,
+            info_name=name,
+            parent=root,
+            terminal_width=100,
+            max_content_width=100,
+            help_option_names=["-h", "--help"],
+        ) as context:
             out += [f"\n## {name}\n", "```text", found.get_help(context), "```"]
     return "\n".join(out) + "\n"
