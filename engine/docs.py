@@ -77,7 +77,12 @@ def command_reference() -> str:
     out = [
         _HEAD,
         "# Commands\n",
-        "Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available, 6 integrity.\n",
+        "Exit codes: 0 ok, 1 findings, 2 usage, 3 input at fault, 4 busy or out of budget, 5 not available, 6 integrity, 130 stopped.\n",
+        "Answers go to standard output; errors, notes and progress to standard error. With `--json` standard output is always one JSON",
+        'document, also for an error, and the exit code tells which: `{"error": {"family", "message", "place", "rule", "remedy",',
+        '"details"}}`, where `details` lists every mistake or violation when there are several. A pipe gets plain text, a row a line;',
+        "a terminal gets colour unless `--no-color` or `NO_COLOR` says otherwise. The options of `dappops` itself may stand before or",
+        "after the command's name.\n",
     ]
     root = click.Context(
         cli, info_name="dappops", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyoxigraph as ox
 
 from engine.errors import InputError, NotAvailableError
-from engine.graph import service
+from engine.graph import service, wire
 from engine.graph.commit import Receipt
 from engine.graph.kernel import Kernel
 from engine.graph.keys import KeyRing
@@ -213,8 +213,8 @@ class KnowledgeBase:
         if "boolean" in answer:
             return bool(answer["boolean"])
         if "triples" in answer:
-            return service.decode_triples(answer["triples"])
-        rows = tuple(tuple(None if t is None else service.decode_term(t) for t in row) for row in answer["rows"])
+            return wire.decode_triples(answer["triples"])
+        rows = tuple(tuple(None if t is None else wire.decode_term(t) for t in row) for row in answer["rows"])
         return Table(tuple(answer["variables"]), rows, answer["truncated"])
 
     def select(self, text: str, **options: Any) -> Table:
@@ -297,7 +297,7 @@ class KnowledgeBase:
             lists = {g: (list(r), list(a)) for g, (r, a) in changes.items()}
             return self.kernel.commit(lists, author=author, message=message, expires=expires)
         encoded = {
-            g: {"removed": service.encode_triples(r), "added": service.encode_triples(a)}
+            g: {"removed": wire.encode_triples(r), "added": wire.encode_triples(a)}
             for g, (r, a) in changes.items()
         }
         return Receipt.from_json(self.call("commit", changes=encoded, author=author, message=message, expires=expires))
@@ -351,7 +351,7 @@ def _term(value: Any, *, place: str) -> Term:
     if isinstance(value, ox.NamedNode | ox.BlankNode | ox.Literal):
         return value
     if hasattr(value, "n3"):  # an rdflib term
-        return service.decode_term(value.n3())
+        return wire.decode_term(value.n3())
     if isinstance(value, str):
         prefix, colon, name = value.partition(":")
         if colon and prefix in PREFIXES and not name.startswith("//"):

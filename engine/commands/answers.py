@@ -13,7 +13,7 @@ import pyoxigraph as ox
 
 from engine.commands.output import count, line, short, table
 from engine.errors import InputError
-from engine.graph.service import decode_term
+from engine.graph.wire import decode_term
 from reasoners.graph import Term
 from reasoners.vocab import PREFIXES, XSD
 
@@ -61,11 +61,7 @@ def serialised(items: Sequence[ox.Quad | ox.Triple], syntax: ox.RdfFormat) -> st
     """RDF text with the known prefixes that it uses."""
     used = {}
     if syntax in {ox.RdfFormat.TURTLE, ox.RdfFormat.TRIG, ox.RdfFormat.RDF_XML}:
-        terms = {
-            str(t)
-            for item in items
-            for t in (item.subject, item.predicate, item.object, getattr(item.object, "datatype", ""))
-        }
+        terms = {str(t) for item in items for t in (item.subject, item.predicate, item.object)}
         used = {name: namespace for name, namespace in sorted(PREFIXES.items()) if any(namespace in t for t in terms)}
     plain: Any = items if syntax.supports_datasets else [i.triple if isinstance(i, ox.Quad) else i for i in items]
     return (ox.serialize(plain, format=syntax, prefixes=used) or b"").decode()

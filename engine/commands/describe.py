@@ -175,6 +175,6 @@ def _validate_all(context: Context) -> None:
 
 
 def _short(text: str) -> str:
-    from engine.graph.service import decode_term
+    from engine.graph.wire import decode_term
 
     return short(decode_term(text))

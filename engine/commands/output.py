@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,13 @@ class Context:
         if not makes and self.home != ":memory:" and not (self.folder / "log.sqlite").exists():
             click.echo(f"note: there was no knowledge base in {self.folder}; this makes a new, empty one", err=True)
         with engine.open(self.home or None, author=self.author, safe=self.safe) as kb:
+            if self.author and not re.fullmatch(r"0x[0-9a-fA-F]{40}", self.author):
+                stored = ", ".join(kb.info()["keys"])
+                raise InputError(
+                    f"{self.author!r} is no address",
+                    rule="0x and 40 hexadecimal digits",
+                    remedy=f"stored here: {stored}",
+                )
             if self.safe and not kb.info()["safe"]:
                 raise BusyError(
                     "another process has this knowledge base open with its local rules", place=str(self.folder), rule="--safe",

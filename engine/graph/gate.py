@@ -60,7 +60,7 @@ def result_json(result: Result) -> dict[str, Any]:
 
 def result_from_json(data: dict[str, Any]) -> Result:
     """The result that `result_json` wrote (its path as text only)."""
-    from engine.graph.service import decode_term
+    from engine.graph.wire import decode_term
 
     def term(key: str) -> Term | None:
         return None if data[key] is None else decode_term(data[key])

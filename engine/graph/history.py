@@ -185,7 +185,7 @@ def verify_log(kernel: Kernel) -> dict[str, int]:
                 trees[entry.graph] = MerkleTree(memory, entry.graph, info.salt)
                 accumulators[entry.graph] = Accumulator()
             tree = trees[entry.graph]
-            if entry.author != info.owner and entry.author != kernel.node:
+            if entry.author not in (info.owner, kernel.node):
                 raise IntegrityError("the author has no authority over the graph", place=place)
             added, removed = entry_leaves(kernel.log, entry.id, info.salt)
             parent = parents.get(entry.graph, info.genesis)

@@ -16,9 +16,9 @@ import pyoxigraph as ox
 from engine.errors import InputError, did_you_mean
 from engine.graph import history, names
 from engine.graph.kernel import Kernel, now_utc
-from engine.graph.labels import unskolem
 from engine.graph.log import Transaction
 from engine.graph.reading import query_store
+from engine.graph.wire import decode_term, decode_triples, encode_triples
 from reasoners.graph import Delta, GraphName, Term
 from reasoners.vocab import DAPP, PREFIXES, RDF, RDFS
 
@@ -59,30 +59,6 @@ def call(kernel: Kernel, name: str, params: Json, caller: Caller) -> Any:
     return function(kernel, params, caller)
 
 
-# -- terms as text ---------------------------------------------------------------------------------------------------
-def encode_triples(triples: Iterable[ox.Triple]) -> str:
-    """N-Triples text."""
-    return "".join(f"{t} .\n" for t in triples)
-
-
-def decode_triples(text: str) -> list[ox.Triple]:
-    """Triples of N-Triples text."""
-    return [q.triple for q in ox.parse(text, format=ox.RdfFormat.N_TRIPLES, lenient=True)] if text else []
-
-
-def decode_term(text: str) -> Term:
-    """A term from its N-Triples form; InputError when it is none."""
-    try:
-        triple = next(iter(ox.parse(f"<urn:s> <urn:p> {text} .", format=ox.RdfFormat.N_TRIPLES))).triple
-    except SyntaxError as error:
-        raise InputError(
-            f"{text!r} is not an RDF term", rule='N-Triples: <iri>, "text", "1"^^<type>, _:label'
-        ) from error
-    obj: Any = unskolem(triple.object)
-    term: Term = obj
-    return term
-
-
 # -- reading ---------------------------------------------------------------------------------------------------------
 @method
 def info(kernel: Kernel, params: Json, caller: Caller) -> Json:
@@ -110,7 +86,9 @@ def run_query(kernel: Kernel, text: str, as_of: int | None = None, regime: str =
     `regime`: `hierarchy` (asserted, class and property hierarchy, policy rules) or `full` (OWL 2 RL on top, now only).
     """
     if regime not in REGIMES or (regime == "full" and as_of is not None):
-        raise InputError(f"no regime {regime!r} here", rule=f"one of {', '.join(REGIMES)}; `full` is of the current state only")
+        raise InputError(
+            f"no regime {regime!r} here", rule=f"one of {', '.join(REGIMES)}; `full` is of the current state only"
+        )
     with kernel.lock.held():
         if regime == "full":
             store = kernel.full.store(kernel)
@@ -301,7 +279,7 @@ def named(kernel: Kernel, params: Json, caller: Caller) -> Json:
                 iris.append(node.value)
             known.add(local)
         # names that begin like the wanted one first: those are what a slip is near to
-        near = sorted(known, key=lambda name: (-len(commonprefix((name, wanted))), name))
+        near = sorted(known, key=lambda name: (-len(commonprefix((name, wanted))), name))  # noqa: RUF071  # of text, not paths
         return {"iris": sorted(iris), "known": near[:1000]}
 
 

@@ -5,6 +5,7 @@ rdflib is imported inside the functions: it takes a good part of a second, and o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any as Anything
 
 import pyoxigraph as ox
@@ -27,15 +28,18 @@ from reasoners.sparql.paths import (
 Node = Anything  # an rdflib CompValue: an attribute dictionary with `.name`
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Node:
-    """The algebra of a query; InputError with the parser's place when the text is no SPARQL 1.1."""
+    """The algebra of a query (shared: do not change it); InputError with the parser's place when the text is no SPARQL 1.1."""
     from pyparsing import ParseException  # type: ignore[import-not-found,unused-ignore]
     from rdflib.plugins.sparql.algebra import translateQuery
     from rdflib.plugins.sparql.parser import parseQuery
     from rdflib.plugins.sparql.sparql import SPARQLError
 
     try:
-        return translateQuery(parseQuery(text)).algebra
+        root = translateQuery(parseQuery(text)).algebra
+        _translate_exists(root)
+        return root
     except ParseException as error:
         raise InputError(
             f"not valid SPARQL: {error.msg} at line {error.lineno}, column {error.column}",
@@ -58,6 +62,21 @@ def parse(text: str) -> Node:
             rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
             remedy="correct the query text; declare every prefix",
         ) from error
+
+
+def _translate_exists(node: Anything) -> None:
+    """rdflib leaves the patterns of EXISTS as syntax where the expression stands in a SELECT, ORDER BY or aggregate."""
+    from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
+    from rdflib.plugins.sparql.parserutils import CompValue
+
+    if isinstance(node, CompValue):
+        if node.name in ("Builtin_EXISTS", "Builtin_NOTEXISTS") and node.graph.name.startswith("GroupGraphPattern"):
+            node["graph"] = translateGroupGraphPattern(traverse(node.graph, visitPost=translatePath))
+        for value in list(node.values()):
+            _translate_exists(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _translate_exists(value)
 
 
 def term(node: Anything) -> Term | None:

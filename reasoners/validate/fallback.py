@@ -114,7 +114,9 @@ def _results(found: rdflib.Graph, shapes: ShapeGraph, root: Term, unit: int) -> 
         path_node = value("resultPath")
         route = None
         if path_node is not None:
-            route = paths.from_shacl(as_graph if as_graph.predicates(path_node) else shapes, path_node)
+            # pySHACL copies a long path into its report without its inner lists: the shape has the whole.
+            written = shapes.sorted(cast(Term, value("sourceShape")), SH.path) if isinstance(path_node, ox.BlankNode) else []
+            route = paths.from_shacl(shapes if written else as_graph, written[0] if written else path_node)
         focus = cast(Term, value("focusNode"))
         messages = [m for m in map(from_rdflib, found.objects(node, sh.resultMessage)) if isinstance(m, ox.Literal)]
         result = Result(

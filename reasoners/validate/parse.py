@@ -69,6 +69,7 @@ class Parser:
         self.shapes: dict[Term, ast.Shape] = {}
         self.components = sparql_parse.components(graph)
         self.functions = sparql_parse.functions(graph)
+        self.classes = frozenset(graph.instances(RDFS.Class))
 
     def all(self) -> list[ast.Shape]:
         """Shapes with a target, in a fixed order. Raises InputError for the first malformed shape."""
@@ -165,7 +166,7 @@ class Parser:
                     raise malformed(node, f"sh:{name} is not an IRI", "targets", "name the target by its IRI")
                 yield ast.Target(kind, stored(value))  # type: ignore[arg-type]
         types = self.graph.objects(node, RDF.type)
-        is_class = bool(types & {RDFS.Class, OWL.Class}) or node in self.graph.instances(RDFS.Class)
+        is_class = bool(types & {RDFS.Class, OWL.Class}) or node in self.classes
         if is_class and self._is_shape(node):
             if not isinstance(node, ox.NamedNode):
                 raise malformed(

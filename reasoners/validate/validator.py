@@ -60,7 +60,8 @@ class Validator:
 
         For every affected (constraint, target node) the results replace all earlier ones of this Validator with that
         `unit` and `origin`; everything else stands. (One shape can be reached twice from its root, so `shape` and
-        `component` do not tell units apart.) A constraint in `affected.everywhere` is checked on all its targets. Reads `view` only near those nodes, except where the table says re-run or pySHACL.
+        `component` do not tell units apart.) A constraint in `affected.everywhere` is checked on all its targets.
+        Reads `view` only near those nodes, except where the table says re-run or pySHACL.
         """
         walker = Walker(view, self._queries)
         in_target: dict[tuple[int, Term], bool] = {}

@@ -26,7 +26,12 @@ PREFIXES = """@prefix dapp: <https://w3id.org/dappops#> .
 """
 
 # name: vCPUs, memory in GiB, burstable, idle W, peak W
-TYPES = {"tiny": (1, 1, True, 1, 2), "swift": (2, 4, True, 2, 5), "solid": (2, 4, False, 3, 6), "big": (8, 32, False, 9, 30)}
+TYPES = {
+    "tiny": (1, 1, True, 1, 2),
+    "swift": (2, 4, True, 2, 5),
+    "solid": (2, 4, False, 3, 6),
+    "big": (8, 32, False, 9, 30),
+}
 # name: country, gCO2e/kWh, factor on prices
 REGIONS = {"north": ("SE", 20, "1.0"), "south": ("PT", 200, "0.9")}
 PRICES = {"tiny": 10, "swift": 20, "solid": 30, "big": 100}  # thousandths of a dollar an hour
@@ -67,7 +72,7 @@ def catalogue() -> str:
             out.append(
                 f"<offer/{name}/{region}> a dapp:ServiceOffer ; dapp:offersType <type/{name}> ; dapp:offeredBy <provider> ;"
                 f" dapp:inRegion <region/{region}> ; dapp:hasPrice <offer/{name}/{region}/price> ."
-                f' <offer/{name}/{region}/price> a dapp:PriceSpecification ; dapp:amount {price * float(factor) / 1000:.4f} ;'
+                f" <offer/{name}/{region}/price> a dapp:PriceSpecification ; dapp:amount {price * float(factor) / 1000:.4f} ;"
                 f' dapp:currency "USD" ; dapp:perUnit unit:HR ; dapp:term dappi:OnDemand .'
             )
     return "\n".join(out) + "\n"

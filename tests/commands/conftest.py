@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from command_harness import SHOP, catalogue, ok
 
+import engine
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,9 +32,18 @@ def home(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the template for the tests of one module that only read, or whose writes the others do not see."""
-    return Path(shutil.copytree(template, tmp_path_factory.mktemp("shared") / "home"))
+def copied(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the template for the tests of one module."""
+    return Path(shutil.copytree(template, tmp_path_factory.mktemp("copied") / "home"))
+
+
+@pytest.fixture(scope="module")
+def shared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy held open by this process, so that commands are its clients: for tests that only read, or write what no
+    other sees."""
+    home = Path(shutil.copytree(template, tmp_path_factory.mktemp("shared") / "home"))
+    with engine.open(home):
+        yield home
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +54,10 @@ def node(template: Path) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.delenv("DAPPOPS_HOME", raising=False)
-    yield work
+    return work

@@ -19,7 +19,9 @@ def mistakes(repo: Path) -> Path:
 def test_check_reports_all_ten_when_a_file_has_ten_mistakes(mistakes: Path) -> None:
     done = run("check", mistakes)
     assert done.code == 1
-    assert {":".join(p) for p in re.findall(rf"^{re.escape(str(mistakes))}:(\d+):(\d+): ", done.out, re.MULTILINE)} == PLACES
+    assert {
+        ":".join(p) for p in re.findall(rf"^{re.escape(str(mistakes))}:(\d+):(\d+): ", done.out, re.MULTILINE)
+    } == PLACES
     assert "10 mistakes in 1 file" in done.out
     assert "did you mean 'FunctionalUnit'?" in done.out
     listed = run("check", mistakes, "--json")
@@ -55,9 +57,11 @@ def test_commit_writes_none_of_the_files_when_one_is_wrong(shared: Path, folder:
 
 
 def test_refusal_names_file_line_and_column_when_a_shape_is_violated(shared: Path, folder: Path) -> None:
-    text = "dappops: 1\napplication:\n  id: lonely\n  name: Lonely\n  units:\n    - {id: u, type: FunctionalUnit, name: U, workload: 0.01}\n"
+    text = _application("lonely", "0.01")
     (folder / "app.yaml").write_text(text, encoding="utf-8")
-    (folder / "more.ttl").write_text("@prefix dapp: <https://w3id.org/dappops#> . <u> dapp:workload 0.02 .", encoding="utf-8")
+    (folder / "more.ttl").write_text(
+        "@prefix dapp: <https://w3id.org/dappops#> . <u> dapp:workload 0.02 .", encoding="utf-8"
+    )
     before = head(shared)
     done = run("commit", "app.yaml", "more.ttl", "--graph", "lonely", home=shared)
     assert done.code == 1
@@ -70,21 +74,22 @@ def test_refusal_names_file_line_and_column_when_a_shape_is_violated(shared: Pat
 
 
 def test_description_replaces_its_earlier_version_when_committed_again(home: Path, folder: Path) -> None:
-    (folder / "shop.yaml").write_text(_shop("0.01"), encoding="utf-8")
-    assert ok("commit", "shop.yaml", "--graph", "shop", home=home)["sequence"] is not None
-    assert ok("commit", "shop.yaml", "--graph", "shop", home=home)["sequence"] is None
-    (folder / "shop.yaml").write_text(_shop("0.09"), encoding="utf-8")
-    receipt = ok("commit", "shop.yaml", "--graph", "shop", home=home)
+    (folder / "small.yaml").write_text(_application("small", "0.01"), encoding="utf-8")
+    assert ok("commit", "small.yaml", "--graph", "small", home=home)["sequence"] is not None
+    assert ok("commit", "small.yaml", "--graph", "small", home=home)["sequence"] is None
+    (folder / "small.yaml").write_text(_application("small", "0.09"), encoding="utf-8")
+    receipt = ok("commit", "small.yaml", "--graph", "small", home=home)
     assert (receipt["added"], receipt["removed"]) == (1, 1)
 
 
-def _shop(workload: str) -> str:
-    return (
-        f"dappops: 1\napplication:\n  id: shop\n  name: Shop\n  units:\n    - {{id: web, type: FunctionalUnit, name: W, workload: {workload}}}\n"
-    )
+def _application(name: str, workload: str) -> str:
+    unit = f"{{id: u, type: FunctionalUnit, name: U, workload: {workload}}}"
+    return f"dappops: 1\napplication:\n  id: {name}\n  name: N\n  units:\n    - {unit}\n"
 
 
-@pytest.mark.parametrize("name", ["crowd-storytelling.yaml", "cold-chain.yaml", "risk-assessment.yaml", "no-burstable-trust.rq"])
+@pytest.mark.parametrize(
+    "name", ["crowd-storytelling.yaml", "cold-chain.yaml", "risk-assessment.yaml", "no-burstable-trust.rq"]
+)
 def test_check_finds_nothing_when_an_example_is_fine(repo: Path, name: str) -> None:
     done = run("check", repo / "examples" / name)
     assert (done.code, done.out) == (0, "1 file checked, no mistakes\n")

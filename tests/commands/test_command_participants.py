@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Two:
     a: str
     b: str
     folder: Path
+    kb: engine.KnowledgeBase  # held open, so that the commands are its clients
 
     @property
     def mine(self) -> str:
@@ -45,11 +47,14 @@ class Two:
 
     def state(self) -> Any:
         """What A sees: the closure about A's things, A's queries, and the plan."""
-        with engine.open(self.home) as kb:
-            own = f"{BASE}/{self.a}/"
-            closure = {str(t) for t in kb.view().triples() if isinstance(t.subject, ox.NamedNode) and t.subject.value.startswith(own)}
-            offers = kb.select("SELECT ?o ?amount { ?o a dapp:ServiceOffer ; dapp:hasPrice/dapp:amount ?amount } ORDER BY ?o ?amount").rows
-            schema = {str(t) for p in ("subClassOf", "equivalentClass", "disjointWith") for t in kb.view().triples(None, _schema(p), None)}
+        view, own = self.kb.view(), f"{BASE}/{self.a}/"
+        closure = {
+            str(t) for t in view.triples() if isinstance(t.subject, ox.NamedNode) and t.subject.value.startswith(own)
+        }
+        asked = "SELECT ?o ?amount { ?o a dapp:ServiceOffer ; dapp:hasPrice/dapp:amount ?amount } ORDER BY ?o ?amount"
+        offers = self.kb.select(asked).rows
+        names = ("subClassOf", "equivalentClass", "disjointWith")
+        schema = {str(t) for p in names for t in view.triples(None, _schema(p), None)}
         plan = ok("plan", "--dry-run", home=self.home)
         return closure, offers, schema, chosen(plan), plan["objective"]
 
@@ -60,11 +65,12 @@ def _schema(name: str) -> ox.NamedNode:
 
 
 @pytest.fixture(scope="module")
-def two(template: Path, tmp_path_factory: pytest.TempPathFactory, node: str) -> Two:
+def two(template: Path, tmp_path_factory: pytest.TempPathFactory, node: str) -> Iterator[Two]:
     folder = tmp_path_factory.mktemp("two")
     home = Path(shutil.copytree(template, folder / "home"))
     other = next(k["address"] for k in ok("keys", "--new", home=home) if k["new"])
-    return Two(home, node, other, folder)
+    with engine.open(home) as kb:
+        yield Two(home, node, other, folder, kb)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +82,9 @@ def before(two: Two) -> Any:
 OFFER = "a:offer\\/solid\\/south"
 
 REFUSED = {
-    "prices A's offer": f"{OFFER} dapp:hasPrice b:price . b:price a dapp:PriceSpecification ; dapp:amount 0.0001 ; dapp:currency 'USD' ; dapp:perUnit unit:HR .",
-    "adds to A's price": f"a:offer\\/solid\\/south\\/price dapp:amount 0.0001 .",
+    "prices A's offer": f"{OFFER} dapp:hasPrice b:price . b:price a dapp:PriceSpecification ; dapp:amount "
+    f"0.0001 ; dapp:currency 'USD' ; dapp:perUnit unit:HR .",
+    "adds to A's price": "a:offer\\/solid\\/south\\/price dapp:amount 0.0001 .",
     "empties the class": "dapp:ServiceOffer rdfs:subClassOf owl:Nothing .",
     "makes the class disjoint with everything": "dapp:ServiceOffer owl:disjointWith owl:Thing .",
     "makes the class equivalent to nothing": "dapp:ServiceOffer owl:equivalentClass owl:Nothing .",
@@ -104,14 +111,17 @@ INERT = {
     "inverse of a shipped property": "b:sells owl:inverseOf dapp:offeredBy .",
     "shipped class through the back door": "owl:Nothing owl:equivalentClass dapp:ServiceOffer .",
     "nothing above": "owl:Thing rdfs:subClassOf owl:Nothing .",
-    "own shape on A's class": "b:S a sh:NodeShape ; sh:targetClass dapp:ServiceOffer ; sh:property [ sh:path dapp:hasPrice ; sh:maxCount 0 ] .",
+    "own shape on A's class": "b:S a sh:NodeShape ; sh:targetClass dapp:ServiceOffer ; sh:property [ sh:path "
+    "dapp:hasPrice ; sh:maxCount 0 ] .",
     "anonymous union": "[] a owl:Class ; owl:equivalentClass dapp:ServiceOffer ; owl:oneOf () .",
     "foreign class": "<https://example.org/thing> a dapp:ServiceOffer ; dapp:offersType a:type\\/solid ; dapp:inRegion a:region\\/south .",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", sorted(INERT))
-def test_statement_is_refused_or_inert_when_it_would_change_the_meaning_of_terms(two: Two, before: Any, what: str) -> None:
+def test_statement_is_refused_or_inert_when_it_would_change_the_meaning_of_terms(
+    two: Two, before: Any, what: str
+) -> None:
     done = two.says(INERT[what])
     assert done.code in {0, 1, 3}
     if done.code == 0:
@@ -124,14 +134,18 @@ def test_statement_is_refused_or_inert_when_it_would_change_the_meaning_of_terms
 
 def test_policy_graph_of_another_is_mere_data_here(two: Two, before: Any) -> None:
     done = two.says(
-        "<https://example.org/Odd> rdfs:subClassOf owl:Nothing ; owl:equivalentClass dapp:ServiceOffer .", "--graph", "policy"
+        "<https://example.org/Odd> rdfs:subClassOf owl:Nothing ; owl:equivalentClass dapp:ServiceOffer .",
+        "--graph",
+        "policy",
     )
     assert done.code == 0, done.err
     assert "inert" in done.out
     shipped = two.says("dapp:ServiceOffer rdfs:subClassOf owl:Nothing .", "--graph", "policy")
     assert shipped.code in {0, 3}
     rule = two.folder / "no-offers.rq"
-    rule.write_text("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o a dapp:ServiceOffer . ?u a dapp:TrustUnit }", encoding="utf-8")
+    rule.write_text(
+        "CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o a dapp:ServiceOffer . ?u a dapp:TrustUnit }", encoding="utf-8"
+    )
     committed = run("--author", two.b, "commit", rule, home=two.home)
     assert committed.code == 0, committed.err
     assert "inert" in committed.out
@@ -139,7 +153,10 @@ def test_policy_graph_of_another_is_mere_data_here(two: Two, before: Any) -> Non
     assert two.state() == before
 
 
-@pytest.mark.parametrize("turtle", [f"b:offer owl:sameAs {OFFER} .", f"{OFFER} owl:sameAs b:offer .", f"s:web owl:sameAs s:ledger , {OFFER} ."])
+@pytest.mark.parametrize(
+    "turtle",
+    [f"b:offer owl:sameAs {OFFER} .", f"{OFFER} owl:sameAs b:offer .", f"s:web owl:sameAs s:ledger , {OFFER} ."],
+)
 def test_same_as_is_inert_or_refused_when_only_one_side_says_it(two: Two, before: Any, turtle: str) -> None:
     done = two.says(f"b:offer a dapp:Asset ; rdfs:label 'mine'@en ; dapp:version '1' . {turtle}")
     if done.code == 0:
@@ -158,7 +175,13 @@ def test_graph_under_another_address_is_refused(two: Two, before: Any) -> None:
     assert f"commit as {two.a}" in done.err
     fresh = two.says("b:x rdfs:label 'x'@en .", "--graph", f"{BASE}/{two.a}/new")
     assert fresh.code == 3
-    update = run("--author", two.b, "update", f"INSERT DATA {{ GRAPH <{two.mine}> {{ <{two.theirs}/x> rdfs:label 'x' }} }}", home=two.home)
+    update = run(
+        "--author",
+        two.b,
+        "update",
+        f"INSERT DATA {{ GRAPH <{two.mine}> {{ <{two.theirs}/x> rdfs:label 'x' }} }}",
+        home=two.home,
+    )
     assert update.code == 3
     assert two.state() == before
 
@@ -171,7 +194,9 @@ def test_removal_from_another_graph_is_refused(two: Two, before: Any) -> None:
 
 
 def test_anonymous_nodes_reach_nothing_of_another(two: Two, before: Any) -> None:
-    done = two.says(f"[] dapp:hasPrice [ a dapp:PriceSpecification ; dapp:amount 0.0001 ; dapp:currency 'USD' ] ; dcterms:isReplacedBy {OFFER} .")
+    done = two.says(
+        f"[] dapp:hasPrice [ a dapp:PriceSpecification ; dapp:amount 0.0001 ; dapp:currency 'USD' ] ; dcterms:isReplacedBy {OFFER} ."
+    )
     assert done.code in {0, 1}
     assert two.state() == before
 
@@ -179,9 +204,12 @@ def test_anonymous_nodes_reach_nothing_of_another(two: Two, before: Any) -> None
 SAID_OF_ANOTHER = {
     "a requirement on A's unit": "b:wish a dapp:CapabilityRequirement ; dapp:onSubject s:ledger ; dapp:constrains dappi:VcpuCount ;"
     " dapp:operator dappi:AtLeast ; dapp:bound 8 ; dapp:strictness dappi:Hard .",
-    "a law over A's region": "b:law a dapp:Jurisdiction ; rdfs:label 'law'@en ; dapp:governs a:region\\/north ; dapp:within dappi:Country-US .",
-    "a law over a country": "b:law2 a dapp:Jurisdiction ; rdfs:label 'law'@en ; dapp:governs dappi:Country-SE ; dapp:within dappi:Country-US .",
-    "a way between A's regions": "b:way a dapp:NetworkPath ; dapp:source a:region\\/north ; dapp:sink a:region\\/south ; dapp:latency 0.001 .",
+    "a law over A's region": "b:law a dapp:Jurisdiction ; rdfs:label 'law'@en ; dapp:governs a:region\\/north "
+    "; dapp:within dappi:Country-US .",
+    "a law over a country": "b:law2 a dapp:Jurisdiction ; rdfs:label 'law'@en ; dapp:governs dappi:Country-SE "
+    "; dapp:within dappi:Country-US .",
+    "a way between A's regions": "b:way a dapp:NetworkPath ; dapp:source a:region\\/north ; dapp:sink "
+    "a:region\\/south ; dapp:latency 0.001 .",
 }
 
 
@@ -192,8 +220,7 @@ def test_statement_is_inert_when_its_object_is_under_another_s_authority(two: Tw
     assert "inert" in done.out
     assert "its object is under another's authority" in done.out
     assert two.state() == before
-    with engine.open(two.home) as kb:
-        about = {t for p in ("onSubject", "governs", "source", "sink") for t in kb.view().triples(None, DAPP(p), None)}
+    about = {t for p in ("onSubject", "governs", "source", "sink") for t in two.kb.view().triples(None, DAPP(p), None)}
     assert not [t for t in about if isinstance(t.subject, ox.NamedNode) and t.subject.value.startswith(two.theirs)]
 
 
@@ -208,12 +235,17 @@ def test_decision_of_another_is_not_mistaken_for_mine(home: Path) -> None:
 
 def test_claim_about_another_s_offer_is_accepted_and_changes_nothing(two: Two, before: Any) -> None:
     done = two.says(
-        f"b:claim a dapp:Claim ; dapp:claimant b:self ; dapp:about {OFFER} ; dapp:statement 'It stalls at night' . b:self a dapp:Participant ;"
+        f"b:claim a dapp:Claim ; dapp:claimant b:self ; dapp:about {OFFER} ; dapp:statement 'It stalls at "
+        f"night' . b:self a dapp:Participant ;"
         " rdfs:label 'B'@en ."
     )
     assert done.code == 0, done.err + done.out
     assert two.state() == before
-    told = ok("query", f"SELECT ?text {{ ?c dapp:about <{two.mine}/offer/solid/south> ; dapp:statement ?text }}", home=two.home)
+    told = ok(
+        "query",
+        f"SELECT ?text {{ ?c dapp:about <{two.mine}/offer/solid/south> ; dapp:statement ?text }}",
+        home=two.home,
+    )
     assert rows(told) == [("It stalls at night",)]
 
 

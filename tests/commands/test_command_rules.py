@@ -39,7 +39,8 @@ HELD_OUT = {
         SOLID,
     ),
     "foreign property of a region": (
-        "PREFIX ex: <https://example.org/>\nCONSTRUCT { ?x dapp:excludedFor ?y } WHERE { ?x dapp:inRegion/ex:floodRisk ?found FILTER(?found > 5)"
+        "PREFIX ex: <https://example.org/>\nCONSTRUCT { ?x dapp:excludedFor ?y } WHERE { ?x "
+        "dapp:inRegion/ex:floodRisk ?found FILTER(?found > 5)"
         " ?app dapp:hasUnit ?y BIND(5 AS ?wanted) }",
         {"web": "swift/north", "ledger": "swift/north"},
     ),
@@ -62,15 +63,15 @@ HELD_OUT = {
 
 
 @pytest.fixture(scope="module")
-def extended(shared: Path, node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def extended(copied: Path, node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template with properties that nobody shipped, stated by the catalogue's author."""
     base = f"https://w3id.org/dappops/g/{node}/cloud"
     extra = tmp_path_factory.mktemp("extra") / "extra.ttl"
     extra.write_text(f"{PREFIXES}@base <{base}/> .\n{EXTRA}", encoding="utf-8")
-    report = ok("import", extra, home=shared)
+    report = ok("import", extra, home=copied)
     assert (report["added"], report["refused"]) == (4, [])
-    assert chosen(ok("plan", "--dry-run", home=shared)) == CHEAPEST
-    return shared
+    assert chosen(ok("plan", "--dry-run", home=copied)) == CHEAPEST
+    return copied
 
 
 @pytest.fixture
@@ -89,7 +90,9 @@ def _written(folder: Path, name: str, text: str, node: str) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(HELD_OUT))
-def test_plan_changes_and_names_the_rule_when_a_rule_file_is_committed(cloud: Path, folder: Path, node: str, name: str) -> None:
+def test_plan_changes_and_names_the_rule_when_a_rule_file_is_committed(
+    cloud: Path, folder: Path, node: str, name: str
+) -> None:
     text, expected = HELD_OUT[name]
     ok("commit", _written(folder, "tried.rq", text, node), home=cloud)
     plan = ok("plan", "--dry-run", home=cloud)
@@ -98,7 +101,9 @@ def test_plan_changes_and_names_the_rule_when_a_rule_file_is_committed(cloud: Pa
 
 
 @pytest.mark.parametrize("name", ["header", "derived"])
-def test_decision_is_explained_by_the_rule_until_it_is_reverted(extended: Path, folder: Path, node: str, name: str) -> None:
+def test_decision_is_explained_by_the_rule_until_it_is_reverted(
+    extended: Path, folder: Path, node: str, name: str
+) -> None:
     path = _written(folder, "tried.rq", HELD_OUT[name][0], node)
     iri = f"https://w3id.org/dappops/g/{node}/policy/tried"
     assert run("check", path).out == "1 file checked, no mistakes\n"
@@ -145,7 +150,8 @@ def test_plan_changes_when_a_rule_comes_as_turtle(cloud: Path, folder: Path, nod
 
 
 def test_rule_that_derives_is_seen_by_queries(cloud: Path, folder: Path, node: str) -> None:
-    text = "# Purpose: derive\nPREFIX ex: <https://example.org/>\nCONSTRUCT { ?r ex:risky true } WHERE { ?r ex:floodRisk ?n FILTER(?n > 5) }"
+    prologue = "# Purpose: derive\nPREFIX ex: <https://example.org/>\n"
+    text = prologue + "CONSTRUCT { ?r ex:risky true } WHERE { ?r ex:floodRisk ?n FILTER(?n > 5) }"
     path = _written(folder, "risky.rq", text, node)
     ok("commit", path, home=cloud)
     asked = "PREFIX ex: <https://example.org/> SELECT ?r { ?r ex:risky true }"
@@ -161,20 +167,24 @@ def test_rule_that_derives_is_seen_by_queries(cloud: Path, folder: Path, node: s
 
 BAD = {
     "service": ("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { SERVICE <http://evil.example/> { ?o dapp:excludedFor ?u } }", 3, "SERVICE"),
-    "clock": (f"CONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} FILTER(NOW() > '2020-01-01T00:00:00Z'^^xsd:dateTime) }}", 3, "NOW()"),
+    "clock": (f"CONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} FILTER(NOW() > "
+    f"'2020-01-01T00:00:00Z'^^xsd:dateTime) }}", 3, "NOW()"),
     "chance": (f"CONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} FILTER(RAND() > 0.5) }}", 3, "RAND()"),
     "schema": ("CONSTRUCT { ?o rdfs:subClassOf owl:Nothing } WHERE { ?o a dapp:ServiceOffer }", 3, "protected"),
     "same": ("CONSTRUCT { ?o owl:sameAs ?p } WHERE { ?o dapp:offersType ?t . ?p dapp:offersType ?t }", 3, "protected"),
-    "undeclared": (f"# Heads: dapp:discouragedFor\nCONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} }}", 3, "not among its declared"),
+    "undeclared": (f"# Heads: dapp:discouragedFor\nCONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ "
+    f"{BODY} }}", 3, "not among its declared"),
     "other graph": (f"CONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ GRAPH ?g {{ {BODY} }} }}", 3, "dataset"),
     "unbound": ("CONSTRUCT { ?offer dapp:excludedFor ?unit } WHERE { ?unit a dapp:TrustUnit }", 3, "not bound"),
-    "prefix": ("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o nope:x true . ?u a dapp:TrustUnit }", 3, "the prefix 'nope:' is not declared"),
+    "prefix": ("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o nope:x true . ?u a dapp:TrustUnit "
+    "}", 3, "the prefix 'nope:' is not declared"),
     "cut off": ("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o a dapp:ServiceOffer ", 3, "line 1"),
     "select": ("SELECT ?offer WHERE { ?offer a dapp:ServiceOffer }", 3, "CONSTRUCT"),
     "slip": (f"# Purpos: plan\nCONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} }}", 3, "did you mean 'Purpose'?"),
     "purpose": (f"# Purpose: plann\nCONSTRUCT {{ ?offer dapp:excludedFor ?unit }} WHERE {{ {BODY} }}", 3, "did you mean 'plan'?"),
     "runaway": (
-        "CONSTRUCT { ?a dapp:excludedFor ?i } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STRLEN(STR(?c)) * STRLEN(STR(?f)) < -STRLEN(STR(?i))) }",
+        "CONSTRUCT { ?a dapp:excludedFor ?i } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STRLEN(STR(?c)) * "
+        "STRLEN(STR(?f)) < -STRLEN(STR(?i))) }",
         4, "exceeds its budget",
     ),
 }  # fmt: skip
@@ -202,7 +212,8 @@ BAD_TURTLE: dict[str, Any] = {
     "no purpose": (TURTLE.replace('dapp:purpose "plan" ;', ""), 1, "dapp:purpose"),
     "no head": (TURTLE.replace('dapp:headPredicate "https://w3id.org/dappops#excludedFor"^^xsd:anyURI ;', ""), 3, "headPredicate"),
     "no rule": (TURTLE.replace("a dapp:Rule", "a sh:SPARQLRule"), 3, "add `a dapp:Rule`"),
-    "shape rule": ("<s> a sh:NodeShape ; sh:targetClass dapp:ServiceOffer ; sh:rule [ a sh:SPARQLRule ; sh:construct 'CONSTRUCT {} WHERE {}' ] .", 3, "no dapp:Rule"),
+    "shape rule": ("<s> a sh:NodeShape ; sh:targetClass dapp:ServiceOffer ; sh:rule [ a sh:SPARQLRule ; "
+    "sh:construct 'CONSTRUCT {} WHERE {}' ] .", 3, "no dapp:Rule"),
 }  # fmt: skip
 
 
