@@ -15,7 +15,7 @@ import click
 import pyoxigraph as ox
 
 from engine.commands.history import receipt_line
-from engine.commands.output import Context, command, count, iri_node, line, lines, short, show_error, table
+from engine.commands.output import Context, command, count, iri_node, line, lines, narrow, short, show_error, table
 from engine.errors import BusyError, InputError, did_you_mean
 from engine.kb import KnowledgeBase
 from reasoners.vocab import PREFIXES
@@ -311,14 +311,19 @@ def rules(context: Context, example: bool) -> None:
         rows = kb.call("rules")
 
     def text() -> None:
-        table(
-            "", ["rule", "purpose", "from", "derived", "heads", "evaluated"],
-            [
-                (short(r["iri"]), r["purpose"], r["origin"], r["derived"], " ".join(short(h) for h in r["heads"]), r["mode"].split(":")[0])
-                for r in rows
-            ],
-            right=["derived"],
-        )  # fmt: skip
+        columns = ["rule", "purpose", "from", "derived", "heads", *([] if narrow() else ["evaluated"])]
+        cells = [
+            (
+                short(r["iri"]),
+                r["purpose"],
+                r["origin"],
+                r["derived"],
+                " ".join(short(h) for h in r["heads"]),
+                r["mode"].split(":")[0],
+            )
+            for r in rows
+        ]
+        table("", columns, [cell[: len(columns)] for cell in cells], right=["derived"])
         line("`dappops show RULE` prints the text of a rule, `dappops rules --example` a file to start from")
 
     context.emit(rows, text)

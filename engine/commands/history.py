@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands.output import Context, command, count, iri_node, line, lines, short, table
+from engine.commands.output import Context, command, count, iri_node, line, lines, narrow, short, table
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,18 +29,19 @@ def log(context: Context, limit: int, graph: str | None) -> None:
         rows = kb.log(limit, _graph(kb, graph))
 
     def text() -> None:
-        table(
-            "",
-            ["#", "time", "graph", "+", "-", "author", "head", "message"],
-            [
-                (
-                    tx["sequence"], tx["time"], short(c["graph"]), c["added"], c["removed"], c["author"][:6] + "…", c["head"][:10],
-                    tx["message"],
-                )
-                for tx in rows for c in tx["commits"]
-            ],
-            right=["#", "+", "-"],
-        )  # fmt: skip
+        columns = (
+            ["#", "time", "graph", "+", "-", "message"]
+            if narrow()
+            else ["#", "time", "graph", "+", "-", "author", "head", "message"]
+        )
+        cells = [
+            {
+                "#": tx["sequence"], "time": tx["time"][:19] + "Z", "graph": short(c["graph"]), "+": c["added"], "-": c["removed"],
+                "author": c["author"][:6] + "…", "head": c["head"][:10], "message": tx["message"],
+            }
+            for tx in rows for c in tx["commits"]
+        ]  # fmt: skip
+        table("", columns, [[cell[name] for name in columns] for cell in cells], right=["#", "+", "-"])
 
     context.emit(rows, text)
 

@@ -21,8 +21,9 @@ import pyoxigraph as ox
 
 from engine.errors import BusyError, DappopsError, InputError
 from engine.kb import KnowledgeBase
-from reasoners.vocab import PREFIXES
+from reasoners.vocab import BASE, PREFIXES
 
+NARROW = 110  # columns of a terminal below which tables leave something out
 WIDEST = 60  # characters a cell is padded to in plain text: one long value must not push all others away
 SHOWN = 50  # violations or mistakes printed for one error; --json has them all
 _style = {"plain": False}
@@ -142,6 +143,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     console().print(grid)
 
 
+def narrow() -> bool:
+    """Whether the output is a terminal too narrow for the columns that matter less."""
+    return sys.stdout.isatty() and console().width < NARROW
+
+
 def _plain_table(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], numbers: set[str]) -> None:
     flat = [[cell.replace("\r", "").replace("\n", "\\n") for cell in row] for row in cells]
     widths = [min(WIDEST, max([len(name), *(len(row[i]) for row in flat)])) for i, name in enumerate(columns)]
@@ -188,6 +194,8 @@ def short(term: Any) -> str:
         for prefix, namespace in PREFIXES.items():
             if value.startswith(namespace) and "/" not in value[len(namespace) :]:
                 return f"{prefix}:{value[len(namespace) :]}"
+        if value.startswith(f"{BASE}/policy/"):
+            return value[len(BASE) + 1 :]
         if "/g/0x" in value:
             address, _, rest = value.split("/g/", 1)[1].partition("/")
             return f"{address[:6]}…/{rest}"
