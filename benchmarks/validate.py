@@ -198,7 +198,11 @@ def child(name: str, data: Path, shapes: Path) -> None:
     run, loaded = {"ours": ours, "pyshacl": pyshacl, "pyrudof": pyrudof}[name](data, shapes)
     started, wall = cpu(), time.perf_counter()
     found = run()
-    took = {"cpu_s": round(cpu() - started, 3), "wall_s": round(time.perf_counter() - wall, 3), "load_cpu_s": round(loaded, 2)}
+    took = {
+        "cpu_s": round(cpu() - started, 3),
+        "wall_s": round(time.perf_counter() - wall, 3),
+        "load_cpu_s": round(loaded, 2),
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     json.dump({**took, "peak_mib": peak, "results": len(found), "found": found}, sys.stdout)
 
@@ -223,7 +227,10 @@ def compare(ours_: Found, theirs: Found, *, values: bool) -> str:
         return "same"
 
     def kinds(rows: set[tuple[str | None, ...]]) -> str:
-        return ", ".join(f"{n} {str(c).rsplit('#', 1)[-1].rstrip('>')}" for c, n in Counter(r[2] for r in rows).items()) or "none"
+        return (
+            ", ".join(f"{n} {str(c).rsplit('#', 1)[-1].rstrip('>')}" for c, n in Counter(r[2] for r in rows).items())
+            or "none"
+        )
 
     return f"ours only: {kinds(only_ours)}; theirs only: {kinds(only_theirs)}"
 
@@ -231,7 +238,9 @@ def compare(ours_: Found, theirs: Found, *, values: bool) -> str:
 # -- changes -------------------------------------------------------------------------------------------------------
 
 
-def change(validator: Validator, store: ox.Store, removed: list[ox.Triple], added: list[ox.Triple]) -> tuple[float, list[Result]]:
+def change(
+    validator: Validator, store: ox.Store, removed: list[ox.Triple], added: list[ox.Triple]
+) -> tuple[float, list[Result]]:
     """Milliseconds of CPU for finding what a change concerns and checking it (the store's own work not counted)."""
     affected: Affected[int] = Affected()
     started = cpu()
@@ -259,7 +268,9 @@ def changes(data: Path, shapes: Path) -> dict[str, object]:
         took, found = change(validator, store, [], new)
         assert not found, found[0]
         one.append(took)
-        took, found = change(validator, store, [], bad := offer(rng, f"bad{i}", "region0", "provider0", wrong=1 + i % 6))
+        took, found = change(
+            validator, store, [], bad := offer(rng, f"bad{i}", "region0", "provider0", wrong=1 + i % 6)
+        )
         assert found, f"mistake {1 + i % 6} was not found"
         for t in (*new, *bad):
             store.remove(ox.Quad(*t))

@@ -116,6 +116,8 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
     wish = Wish(**options)
     if wish.remove and wish.replace:
         raise click.UsageError("--remove and --replace exclude each other")
+    if wish.expires and wish.expires.replace(tzinfo=UTC) <= datetime.now(UTC):
+        raise click.UsageError(f"--expires {wish.expires.isoformat()} is past")
     from engine.describe import check_rules, is_policy, read_files
 
     with context.open(makes=True) as kb:

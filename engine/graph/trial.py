@@ -10,7 +10,7 @@ from reasoners.derive import Rule
 from reasoners.derive.trial import Limits, try_rule
 from reasoners.graph import View
 
-LIMITS = Limits(seconds=20.0, memory=2 * 1024**3, rows=5_000_000)
+LIMITS = Limits(seconds=10.0, memory=2 * 1024**3, rows=5_000_000)
 
 
 def try_rules(rules: Iterable[Rule], snapshot: View) -> None:

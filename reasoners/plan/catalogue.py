@@ -206,7 +206,8 @@ def read_catalogue(source: Source, options: Options, currency: str, now: datetim
     region_index = {r: i for i, r in enumerate(regions)}
     types = _types(source)
     unknown = (np.nan, np.nan, np.nan)
-    table = np.array([types.get(kind[o], unknown) if kind[o] is not None else unknown for o in offers]).reshape(-1, 3)
+    kinds = (kind[o] for o in offers)
+    table = np.array([types.get(k, unknown) if k is not None else unknown for k in kinds]).reshape(-1, 3)
     price = np.full(len(offers), np.nan)
     for row in source.rows("plan-prices"):
         at = index.get(row["offer"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -224,7 +224,7 @@ def _joint_conflict(problem: Problem) -> list[Conflict]:
         rest = [p for p in members if p != part]
         if _only(instance, rest, problem.options) == "infeasible":
             members = rest
-    names = {
+    names: dict[str, Callable[[int], ox.NamedNode]] = {
         "limit": lambda i: problem.deadlines[i].requirement,
         "budget": lambda i: problem.totals[i].constraint,
         "capacity": lambda _: DAPP.hasCapacityLimit,

@@ -113,14 +113,17 @@ def judge(
     for rule in rules:
         for head in compile_rule(rule):
             reader = _Reader(table, head, index, unit_index, application)
-            for unit in _scopes(head, units):
+            for unit in _scopes(head, units, application):
                 reader.read(view, {"application": application, **given}, unit)
             reader.close()
     return table
 
 
-def _scopes(head: Head, units: Sequence[ox.NamedNode]) -> Sequence[ox.NamedNode | None]:
-    return units if head.per_unit else (None,)
+def _scopes(head: Head, units: Sequence[ox.NamedNode], application: ox.NamedNode) -> Sequence[ox.NamedNode | None]:
+    """What the object of a head is bound to, query by query: a rule may conclude about a unit or the application."""
+    if not head.per_unit:
+        return (None,)
+    return [*units, application] if head.names_object else units
 
 
 class _Reader:

@@ -1,10 +1,11 @@
 """Plan rules as data: a CONSTRUCT is evaluated for each unit and told as one verdict per offer and constraint.
 
-The WHERE clause keeps its meaning and, but for the order of steps inside EXISTS (`steps`), its text. Its template says what is concluded: `?offer dapp:excludedFor ?unit` (hard)
-or `?offer dapp:discouragedFor ?unit` (soft); subject and object may be any variable or IRI. What is concluded of the
-application holds for all its units. The object variable is bound to each unit before the WHERE clause is evaluated, as
-`$this` is in https://www.w3.org/TR/shacl/#pre-binding, unless it is called `?scope`: then the rule finds units and
-application by itself, once for all. ?application, ?now and ?currency are always bound. ?constraint, ?wanted, ?found,
+The WHERE clause keeps its meaning and, but for the order of steps inside EXISTS (`steps`), its text. Its template says
+what is concluded: `?offer dapp:excludedFor ?unit` (hard) or `?offer dapp:discouragedFor ?unit` (soft); subject and object
+may be any variable or IRI. What is concluded of the application holds for all its units. The object variable is bound to
+each unit (and, where every solution binds it, to the application) before the WHERE clause is evaluated, as `$this` is in
+https://www.w3.org/TR/shacl/#pre-binding, unless it is called `?scope`: then the rule finds units and application by
+itself, once for all. ?application, ?now and ?currency are always bound. ?constraint, ?wanted, ?found,
 ?margin and ?penalty are read when the rule binds them.
 """
 
@@ -20,6 +21,8 @@ from reasoners.graph import View
 from reasoners.plan.model import PlanRule
 from reasoners.plan.steps import stepwise
 from reasoners.plan.tokens import Token, closing, tokens
+from reasoners.sparql.algebra import parse
+from reasoners.sparql.footprint import certain_names
 from reasoners.vocab import DAPP, PREFIXES
 
 HARD, SOFT = DAPP.excludedFor, DAPP.discouragedFor
@@ -42,6 +45,7 @@ class Head:
     plain: str
     columns: tuple[str, ...]
     per_unit: bool
+    names_object: bool
     looks_for: bool
 
     @property
@@ -147,8 +151,23 @@ def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool
         columns=columns,
         # LIMIT counts rows of all units together, so binding the unit first would change what it cuts off.
         per_unit=isinstance(obj, ox.Variable) and obj.value in columns and obj.value not in FREE and not limited,
+        names_object=_names_object(f"{start} {parts.where}\n{parts.modifiers}", obj, parts.prefixes),
         looks_for="found" in columns,
     )
+
+
+def _names_object(select: str, obj: Slot, prefixes: Mapping[str, str]) -> bool:
+    """Whether every solution binds the object by itself: then it may be the application as well as a unit.
+
+    A rule that only denies something of its object says nothing about which kinds of objects it means.
+    """
+    if not isinstance(obj, ox.Variable):
+        return False
+    declared = "".join(f"PREFIX {name}: <{iri}>\n" for name, iri in prefixes.items() if name != "@base")
+    try:
+        return obj.value in certain_names(parse(declared + select).p)
+    except InputError:
+        return False
 
 
 def _split(rule: PlanRule) -> _Parts:

@@ -104,7 +104,9 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
     )
 
 
-def _fix(program: _Program, value: float, time_limit: float, seed: int) -> tuple[list[Ints], dict[Edge, set[Hop]]] | None:
+def _fix(
+    program: _Program, value: float, time_limit: float, seed: int
+) -> tuple[list[Ints], dict[Edge, set[Hop]]] | None:
     """Options and hops that a plan better than `value` can still use, by their reduced costs in the relaxation."""
     relaxed = program.model.relax(time_limit=time_limit, seed=seed)
     if relaxed is None:
@@ -133,9 +135,9 @@ class _Program:
         for limit in instance.limits:
             self._limit(limit)
         for budget in instance.budgets:
-            columns = [c for x in self.x for c in x]
+            every = [c for x in self.x for c in x]
             values = [float(v) for part in budget.values for v in part]
-            self.model.row(columns, values, upper=budget.bound)
+            self.model.row(every, values, upper=budget.bound)
         self._capacity()
 
     def _regions(self) -> None:
@@ -156,7 +158,12 @@ class _Program:
         for edge in edges:
             a, b = edge
             allowed = possible_hops(instance, edge)
-            hops = [(r, s, model.column(0.0, 0.0, 1.0)) for r in y[a] for s in y[b] if allowed[r, s] and self._may(edge, (r, s))]
+            hops = [
+                (r, s, model.column(0.0, 0.0, 1.0))
+                for r in y[a]
+                for s in y[b]
+                if allowed[r, s] and self._may(edge, (r, s))
+            ]
             self.hops[edge] = hops
             for r, column in y[a].items():
                 mine = [z for p, _, z in hops if p == r]

@@ -94,7 +94,11 @@ def _parts(group: Sequence[Token]) -> tuple[list[_Triple], list[str]] | None:
                 return None
             statement = []
             continue
-        if token.text in ("{", "}", "[", "]") or token.kind == "blank" or (token.word and token.text not in ("a", "true", "false")):
+        if (
+            token.text in ("{", "}", "[", "]")
+            or token.kind == "blank"
+            or (token.word and token.text not in ("a", "true", "false"))
+        ):
             return None
         if token.text == ".":
             if not _close(statement, triples):

@@ -115,7 +115,9 @@ def _results(found: rdflib.Graph, shapes: ShapeGraph, root: Term, unit: int) -> 
         route = None
         if path_node is not None:
             # pySHACL copies a long path into its report without its inner lists: the shape has the whole.
-            written = shapes.sorted(cast(Term, value("sourceShape")), SH.path) if isinstance(path_node, ox.BlankNode) else []
+            written = (
+                shapes.sorted(cast(Term, value("sourceShape")), SH.path) if isinstance(path_node, ox.BlankNode) else []
+            )
             route = paths.from_shacl(shapes if written else as_graph, written[0] if written else path_node)
         focus = cast(Term, value("focusNode"))
         messages = [m for m in map(from_rdflib, found.objects(node, sh.resultMessage)) if isinstance(m, ox.Literal)]

@@ -58,6 +58,7 @@ SLIPS: dict[str, tuple[list[str], int, str]] = {
     "author": (["--author", "0x123", "commit", "fine.ttl"], 3, "stored here"),
     "no key of theirs": (["--author", "0x" + "12" * 20, "commit", "fine.ttl"], 3, "no key for"),
     "both": (["commit", "fine.ttl", "--remove", "--replace"], 2, "exclude each other"),
+    "expired": (["commit", "fine.ttl", "--expires", "2020-01-01"], 2, "is past"),
     "proof": (["verify", "notes.md"], 3, "no proof file"),
     "export ending": (["export", "-o", "all.xyz"], 3, ".ttl"),
     "terms": (["prove", "a", "b", "c", "d", "--graph", "shop"], 2, "4 terms"),

@@ -391,3 +391,18 @@ def test_superseded_and_foreign_purpose_rules_do_not_act() -> None:
     assert chosen(world.plan([held, softer])) == {"unit": "other"}
     assert chosen(world.plan([replace(held, purpose="derive")])) == {"unit": "other"}
 
+
+
+@pytest.mark.parametrize("name", ["app", "thing", "unit"])
+def test_rule_about_the_application_holds_for_every_unit_whatever_its_variable(name: str) -> None:
+    world, _ = base()
+    world.offer("other", node("good-type"), node("home"), 1.0)
+    assert chosen(world.plan(SHIPPED)) == {"unit": "other"}
+    held_out = rule(
+        f"""PREFIX dapp: <https://w3id.org/dappops#>
+        CONSTRUCT {{ ?o dapp:excludedFor ?{name} }}
+        WHERE {{ ?{name} a dapp:QualityCriticalApplication . ?o dapp:hasPrice/dapp:amount ?found . FILTER (?found < 1.5) }}"""
+    )
+    result = world.plan([*SHIPPED, held_out])
+    assert chosen(result) == {"unit": "good"}
+    assert held_out.iri in result.rules

@@ -24,7 +24,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "numpy": ("reasoners/plan/*", "reasoners/optimise.py"),
     "owlready2": ("reasoners/classify/*",),
     "pyoxigraph": ("engine/*", "reasoners/*"),
-    "pyparsing": ("reasoners/sparql/algebra.py",),
+    "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),
     "rdflib": (
         "engine/graph/dataset.py", "reasoners/derive/analysis.py", "reasoners/sparql/algebra.py",

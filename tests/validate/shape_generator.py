@@ -46,6 +46,7 @@ SPARQL = [
     "SELECT $this { $this !(:p|:q|^:r) ?x . ?x :s ?y }",
     "SELECT $this ?value { $this :p ?value } ORDER BY STR(?value) LIMIT 1",
     "SELECT $this ?value { $this :p* ?value . ?value :q $this }",
+    "SELECT $this (IF(EXISTS { $this :p/:q ?x }, 1, 2) AS ?value) { $this :r ?y }",
     # patterns that nothing certain links to $this: re-run on all targets
     "SELECT $this { $this :s ?m . FILTER(?m < ?top) { SELECT $this (MAX(?v) AS ?top) { ?any :s ?v } GROUP BY $this } }",
     "SELECT $this { $this :s ?v . ?o :r ?w . FILTER(?v = ?w) }",

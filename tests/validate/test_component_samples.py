@@ -16,7 +16,11 @@ HEAD = """@prefix sh: <http://www.w3.org/ns/shacl#> . @prefix : <http://example.
 PATH = "sh:property [ sh:path :p ; %s ]"
 # parameter -> (shape body, data of :x that fires, data of :x that does not)
 SAMPLES = {
-    "class": (PATH % "sh:class :C", ":x :p :y . :D rdfs:subClassOf :C .", ":x :p :y . :y a :D . :D rdfs:subClassOf :C ."),
+    "class": (
+        PATH % "sh:class :C",
+        ":x :p :y . :D rdfs:subClassOf :C .",
+        ":x :p :y . :y a :D . :D rdfs:subClassOf :C .",
+    ),
     "datatype": (PATH % "sh:datatype xsd:integer", ':x :p "x"^^xsd:integer .', ":x :p 1 ."),
     "nodeKind": (PATH % "sh:nodeKind sh:BlankNodeOrIRI", ":x :p 1 .", ":x :p [] ."),
     "minCount": (PATH % "sh:minCount 3", ":x :p 1, 2 .", ":x :p 1, 2, 3 ."),

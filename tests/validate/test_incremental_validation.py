@@ -97,7 +97,9 @@ def run_case(seed: int, counts: Counter[str]) -> None:
         validator.affected(state.view, added, affected)
         new = replaced(kept, affected, validator.check(state.view, affected, focus))
         full = by_key(validator.full(state.view, focus))
-        wrong = {key: (new.get(key), full.get(key)) for key in new.keys() | full.keys() if new.get(key) != full.get(key)}
+        wrong = {
+            key: (new.get(key), full.get(key)) for key in new.keys() | full.keys() if new.get(key) != full.get(key)
+        }
         data = "\n".join(sorted(map(str, state.view.triples())))
         if wrong:
             units = {u: validator.units[u] for u, _ in wrong}
@@ -116,7 +118,10 @@ def run_case(seed: int, counts: Counter[str]) -> None:
         counts["results of language constraints"] += sum(
             len(told)
             for told in full.values()
-            if any(r.component.value.endswith(("LanguageInConstraintComponent", "UniqueLangConstraintComponent")) for r in told)
+            if any(
+                r.component.value.endswith(("LanguageInConstraintComponent", "UniqueLangConstraintComponent"))
+                for r in told
+            )
         )
         kept = full
     counts["cases"] += 1

@@ -44,7 +44,7 @@ def test_shapes_graph_is_refused_with_place_rule_and_remedy_when_malformed(case:
     body, words = MALFORMED[case]
     turtle = f"{HEAD} :S a sh:NodeShape ; sh:targetNode :x ; {body} ."
     triples = [q.triple for q in ox.parse(turtle, format=ox.RdfFormat.TURTLE)]
-    with pytest.raises(InputError, match=".*") as caught:
+    with pytest.raises(InputError) as caught:
         Shapes.parse(triples)
     assert words in str(caught.value)
     assert caught.value.place

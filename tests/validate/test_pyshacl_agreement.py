@@ -50,7 +50,9 @@ def compare(seed: int, counts: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_results_agree_with_pyshacl_when_shapes_and_data_are_random(part: int, effort: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_results_agree_with_pyshacl_when_shapes_and_data_are_random(
+    part: int, effort: int, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.CRITICAL)
     counts: Counter[str] = Counter()
     for seed in range(part, SEEDS * effort, PARTS):
