@@ -147,7 +147,8 @@ def measure(size: int) -> dict[str, object]:
         offers = kb.select(f"SELECT (COUNT(*) AS ?n) {{ ?o dapp:inRegion {region} }}").rows[0][0]
         return {
             "triples": sum(1 for _ in kb.kernel.store.store.quads_for_pattern(None, None, None, ox.DefaultGraph())),
-            "loadTriplesPerSecond": round(load), "oneOfferMs": _summary(one), "oneOfferCpuMs": _summary(cpu), "twoHopsMs": _summary(breaks), "cureMs": _summary(cures),
+            "loadTriplesPerSecond": round(load), "oneOfferMs": _summary(one), "oneOfferCpuMs": _summary(cpu),
+            "twoHopsMs": _summary(breaks), "cureMs": _summary(cures),
             "offersInTheRegionThatChanges": int(offers.value), "saveMs": 1e3 * save,  # type: ignore[union-attr]
         }  # fmt: skip
 

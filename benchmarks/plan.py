@@ -123,7 +123,14 @@ def cp_sat(instance: Instance, seconds: float) -> dict[str, Any] | None:
 def numbers_only(*, quick: bool, limit_s: float) -> list[dict[str, Any]]:
     out = []
     shape = (12, 500, 6) if quick else (50, 5000, 30)
-    for sites, slack, seed in ((3, 1.2, 0), (3, 1.5, 0), (3, 2.0, 0), (shape[2], 1.2, 0), (shape[2], 1.5, 0), (shape[2], 2.0, 0)):
+    for sites, slack, seed in (
+        (3, 1.2, 0),
+        (3, 1.5, 0),
+        (3, 2.0, 0),
+        (shape[2], 1.2, 0),
+        (shape[2], 1.5, 0),
+        (shape[2], 2.0, 0),
+    ):
         instance = synthetic(shape[0], shape[1], sites, slack, seed)
         begun = time.perf_counter()
         front = instance.keep(dominance(instance))

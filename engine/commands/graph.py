@@ -204,12 +204,20 @@ class Asked:
     limit: int | None
     timeout: float
     format_: str
+    regime: str
 
 
 @command()
 @click.argument("source")
 @click.option(
     "--as-of", type=int, metavar="N", help="State after transaction N (asserted data, derived with its policy)."
+)
+@click.option(
+    "--regime",
+    type=click.Choice(["hierarchy", "full"]),
+    default="hierarchy",
+    show_default=True,
+    help="What counts as true: asserted, class and property hierarchy and rules; or OWL 2 RL on top (made on first use).",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Rows at most.  [default: 1000000]")
 @click.option(
@@ -251,7 +259,7 @@ def query(context: Context, source: str, **options: Any) -> None:
         )
 
     with context.open() as kb, deadline(asked.timeout, too_long):
-        answer = kb.call("query", text=text, as_of=asked.as_of, limit=asked.limit)
+        answer = kb.call("query", text=text, as_of=asked.as_of, limit=asked.limit, regime=asked.regime)
     answers.show(answer, "json" if as_json else asked.format_)
 
 

@@ -98,7 +98,9 @@ class World:
         self.triples += [ox.Triple(subject, predicate, lit(v)) for v in values]
         return subject
 
-    def region(self, name: str, country: str = "DE", carbon: float | None = None, pue: float | None = None) -> ox.NamedNode:
+    def region(
+        self, name: str, country: str = "DE", carbon: float | None = None, pue: float | None = None
+    ) -> ox.NamedNode:
         region = self.add(node(name), RDF.type, DAPP.Region)
         self.add(region, DAPP.within, DAPPI(f"Country-{country}"))
         if carbon is not None or pue is not None:
@@ -293,7 +295,10 @@ def catalogue(
         kind, base = kinds[i % types]
         at = rng.randrange(regions)
         world.offer(f"offer-{i}", kind, places[at], round(base * factor[at], 5), providers[at % 3])
-    nodes = [world.unit(f"unit-{i:02}", round(rng.uniform(0.05, 0.6), 3), round(rng.uniform(0, 0.95), 2)) for i in range(units)]
+    nodes = [
+        world.unit(f"unit-{i:02}", round(rng.uniform(0.05, 0.6), 3), round(rng.uniform(0, 0.95), 2))
+        for i in range(units)
+    ]
     for j in range(1, units):
         for i in {j - 1} if chain else {rng.randrange(max(0, j - 4), j) for _ in range(2)}:
             world.calls(nodes[i], nodes[j])

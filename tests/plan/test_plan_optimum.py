@@ -54,7 +54,9 @@ def instances(draw: st.DrawFn) -> Instance:
     for _ in range(draw(st.integers(0, 2))):
         start, end = sorted(rng.integers(0, units, 2))
         hard = bool(rng.random() < 0.6)
-        limit = path_limit(calls, {int(start)}, {int(end)}, float(rng.uniform(1, 50)), hard=hard, weight=float(rng.uniform(0.1, 3)))
+        limit = path_limit(
+            calls, {int(start)}, {int(end)}, float(rng.uniform(1, 50)), hard=hard, weight=float(rng.uniform(0.1, 3))
+        )
         if limit is not None:
             limits.append(limit)
     if draw(st.booleans()):
@@ -64,7 +66,9 @@ def instances(draw: st.DrawFn) -> Instance:
         assert whole is not None
         limits.append(whole)
     budgets = [Budget(tuple(spend), float(rng.uniform(0, 2.5 * units)))] if draw(st.booleans()) else []
-    capacity = {int(o): int(rng.integers(0, 3)) for o in range(pool) if rng.random() < 0.3} if draw(st.booleans()) else {}
+    capacity = (
+        {int(o): int(rng.integers(0, 3)) for o in range(pool) if rng.random() < 0.3} if draw(st.booleans()) else {}
+    )
     return Instance(offer, cost, time, region, latency, limits, budgets, capacity, worst_latency=20.0)
 
 

@@ -27,14 +27,14 @@ Sample = Callable[[World, ox.NamedNode, bool], None]
 
 
 def numeric(operator: str, fires: object, quiet: object, *, soft: bool = False) -> Sample:
-    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
         world.requires(unit, "wish", "VcpuCount", operator, 8, soft=soft, weight=100 if soft else None)
         world.offer("other", world.type("other-type", fires if bad else quiet), node("home"), 1.0)
 
     return build
 
 
-def equal(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def equal(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.requires(unit, "wish", "ProcessorArchitecture", "Equal", "arm64")
     world.add(node("good-type"), DAPP.architecture, "arm64")
     kind = world.type("other-type")
@@ -43,8 +43,10 @@ def equal(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
 
 
 def listed(operator: str, *, soft: bool = False) -> Sample:
-    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
-        world.requires(unit, "wish", "ProcessorArchitecture", operator, "arm64", "riscv64", soft=soft, weight=100 if soft else None)
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
+        world.requires(
+            unit, "wish", "ProcessorArchitecture", operator, "arm64", "riscv64", soft=soft, weight=100 if soft else None
+        )
         inside = (operator == "OneOf") != bad
         world.add(node("good-type"), DAPP.architecture, "arm64" if operator == "OneOf" else "x86_64")
         kind = world.type("other-type")
@@ -54,7 +56,7 @@ def listed(operator: str, *, soft: bool = False) -> Sample:
     return build
 
 
-def capability(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def capability(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.add(unit, DAPP.requiresCapability, DAPPI.AmdSevSnp, DAPP.Gpu)
     model = world.add(node("model"), RDF.type, ex("BigGpu"))
     world.add(ex("BigGpu"), RDFS.subClassOf, DAPP.Gpu)
@@ -66,7 +68,7 @@ def capability(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FB
 
 
 def place(predicate: str, *, soft: bool = False) -> Sample:
-    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
         wish = world.requires(world.app, "wish", kind="PlacementRequirement", soft=soft, weight=100 if soft else None)
         allowed = predicate == "allowedPlace"
         world.add(wish, DAPP(predicate), DAPPI.EuropeanUnion if allowed else DAPPI("Country-US"))
@@ -76,31 +78,33 @@ def place(predicate: str, *, soft: bool = False) -> Sample:
     return build
 
 
-def jurisdiction(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def jurisdiction(world: World, unit: ox.NamedNode, bad: bool) -> None:
     wish = world.requires(unit, "wish", kind="PrivacyRequirement", from_requirement=True)
     world.add(wish, DAPP.allowedPlace, DAPPI.EuropeanUnion)
-    world.offer("other", node("good-type"), node("home"), 1.0, world.provider("foreign", "Country-US" if bad else "Country-FR"))
+    world.offer(
+        "other", node("good-type"), node("home"), 1.0, world.provider("foreign", "Country-US" if bad else "Country-FR")
+    )
 
 
-def expired(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def expired(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.offer("other", node("good-type"), node("home"), 1.0)
     world.add(node("other"), DAPP.validUntil, NOW - timedelta(days=1) if bad else NOW + timedelta(days=1))
 
 
-def price_missing(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def price_missing(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.offer("other", node("good-type"), node("home"), 1.0, per=UNIT.MO if bad else UNIT.HR)
 
 
-def currency(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def currency(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.offer("other", node("good-type"), node("home"), 1.0, currency="EUR" if bad else "USD")
 
 
-def incomplete(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+def incomplete(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.offer("other", node("good-type"), None if bad else node("home"), 1.0)
 
 
 def computed(metric: str, bound: float, power: tuple[float, float], price: float = 1.0) -> Sample:
-    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
         world.requires(unit, "wish", metric, "AtMost", bound, kind="QualityRequirement")
         kind = world.type("other-type", power=power if bad else (1, 2))
         world.offer("other", kind, node("home"), price if bad else 1.0)
@@ -109,7 +113,7 @@ def computed(metric: str, bound: float, power: tuple[float, float], price: float
 
 
 def stated(predicate: str) -> Sample:
-    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:  # noqa: FBT001
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
         offer = world.offer("other", node("good-type"), node("home"), 1.0)
         world.add(offer, DAPP(predicate), unit if bad else world.add(node("elsewhere"), RDF.type, DAPP.FunctionalUnit))
 
@@ -218,7 +222,7 @@ def test_value_is_found_wherever_it_sits(holder: str) -> None:
 
 HELD_OUT: dict[str, str] = {
     "on an offer": "CONSTRUCT { ?offer dapp:excludedFor ?unit } WHERE { ?offer ex:flag 'bad' . ?app dapp:hasUnit ?unit }",
-    "through a provider": "CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o dapp:offeredBy/ex:grade ?g . FILTER(?g < 3) ?a dapp:hasUnit ?u }",
+    "through a provider": "CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o dapp:offeredBy/ex:grade ?g FILTER(?g < 3) ?a dapp:hasUnit ?u }",
     "through a region, told": """CONSTRUCT { ?x dapp:excludedFor ?y } WHERE {
         ?y ex:needs ?wanted . ?x dapp:inRegion ?r . OPTIONAL { ?r ex:coolness ?found }
         FILTER(!BOUND(?found) || ?found < ?wanted) BIND(?wanted - ?found AS ?margin) }""",
@@ -277,7 +281,12 @@ def foreign() -> tuple[World, ox.NamedNode]:
 def test_held_out_rule_excludes_when_it_fires(name: str) -> None:
     world, unit = foreign()
     assert chosen(world.plan([])) == {"unit": "other"}
-    text = HELD_OUT[name].replace("<UNIT>", str(unit)).replace("<APP>", str(world.app)).replace("<OTHER>", str(node("other")))
+    text = (
+        HELD_OUT[name]
+        .replace("<UNIT>", str(unit))
+        .replace("<APP>", str(world.app))
+        .replace("<OTHER>", str(node("other")))
+    )
     held = rule(text)
     result = world.plan([held])
     assert chosen(result) == {"unit": "good"}
@@ -288,7 +297,12 @@ def test_held_out_rule_excludes_when_it_fires(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(HELD_OUT))
 def test_held_out_rule_discourages_when_its_head_is_soft(name: str) -> None:
     world, unit = foreign()
-    text = HELD_OUT[name].replace("<UNIT>", str(unit)).replace("<APP>", str(world.app)).replace("<OTHER>", str(node("other")))
+    text = (
+        HELD_OUT[name]
+        .replace("<UNIT>", str(unit))
+        .replace("<APP>", str(world.app))
+        .replace("<OTHER>", str(node("other")))
+    )
     if name == "short form":
         world.add(node("other"), DAPP.discouragedFor, unit)
     held = rule(text.replace("dapp:excludedFor", "dapp:discouragedFor"), weight=50)
@@ -331,7 +345,9 @@ def test_constraint_is_the_requirement_when_the_rule_binds_it() -> None:
 def test_rule_without_effect_leaves_the_plan_as_it_was() -> None:
     world, _ = base()
     plain = world.plan()
-    idle = world.plan([*SHIPPED, rule("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o ex:no ?x . ?a dapp:hasUnit ?u }")])
+    idle = world.plan(
+        [*SHIPPED, rule("CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o ex:no ?x . ?a dapp:hasUnit ?u }")]
+    )
     assert idle == plain
 
 
@@ -375,7 +391,9 @@ def test_bad_rule_is_refused_with_its_name(text: str, why: str) -> None:
 
 def test_negative_penalty_is_refused() -> None:
     world, _ = foreign()
-    text = "CONSTRUCT { ?o dapp:discouragedFor ?u } WHERE { ?o ex:flag 'bad' . ?a dapp:hasUnit ?u . BIND(-1 AS ?penalty) }"
+    text = (
+        "CONSTRUCT { ?o dapp:discouragedFor ?u } WHERE { ?o ex:flag 'bad' . ?a dapp:hasUnit ?u . BIND(-1 AS ?penalty) }"
+    )
     with pytest.raises(InputError, match="negative"):
         world.plan([rule(text)])
 
@@ -387,10 +405,11 @@ def test_superseded_and_foreign_purpose_rules_do_not_act() -> None:
     class Local(TextRule):
         supersedes = frozenset({held.iri})
 
-    softer = Local(node("softer"), "CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o ex:never ?u }".replace("ex:", "dapp:"))
+    softer = Local(
+        node("softer"), "CONSTRUCT { ?o dapp:excludedFor ?u } WHERE { ?o ex:never ?u }".replace("ex:", "dapp:")
+    )
     assert chosen(world.plan([held, softer])) == {"unit": "other"}
     assert chosen(world.plan([replace(held, purpose="derive")])) == {"unit": "other"}
-
 
 
 @pytest.mark.parametrize("name", ["app", "thing", "unit"])

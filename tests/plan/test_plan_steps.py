@@ -53,8 +53,13 @@ def test_group_is_nested_when_it_has_several_steps(group: str) -> None:
     assert stepwise(where).count("EXISTS") > where.count("EXISTS")
 
 
-@given(st.integers(0, 10_000), st.sampled_from(GROUPS + UNTOUCHED), st.sampled_from(["EXISTS", "NOT EXISTS"]), st.booleans())
-def test_steps_give_the_same_rows(seed: int, group: str, word: str, optional: bool) -> None:  # noqa: FBT001
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(GROUPS + UNTOUCHED),
+    st.sampled_from(["EXISTS", "NOT EXISTS"]),
+    st.booleans(),
+)
+def test_steps_give_the_same_rows(seed: int, group: str, word: str, optional: bool) -> None:
     rng = random.Random(seed)
     nodes = [ex(f"n{i}") for i in range(6)]
     triples = [ox.Triple(rng.choice(nodes), ex(rng.choice("pqr")), rng.choice(nodes)) for _ in range(14)]

@@ -19,7 +19,9 @@ from reasoners.plan import Options, plan, why_not
 from reasoners.vocab import DAPP, DAPPI, RDF
 
 
-def chain(bound: float | None, kind: str = "HardDeadline", weight: float | None = None, *, link: float | None = 20) -> World:
+def chain(
+    bound: float | None, kind: str = "HardDeadline", weight: float | None = None, *, link: float | None = 20
+) -> World:
     """a -> b; in each of two regions a slow cheap type (100 ms a request) and a fast dear one (50 ms); near is cheaper for a."""
     world = World()
     near, far = world.region("near"), world.region("far")
@@ -140,7 +142,14 @@ def test_amdahl_time_counts_parallel_work_on_several_processors() -> None:
         (lambda w: w.calls(node("b"), node("a")), "ring"),
         (lambda w: w.deadline("back", 5, node("b"), node("a")), "no chain"),
         (lambda w: w.deadline("odd", 5, node("a"), node("nobody")), "no unit"),
-        (lambda w: (w.unit("c", workload=None), w.calls(node("b"), node("c")), w.deadline("x", 5, node("a"), node("c"))), "workload"),
+        (
+            lambda w: (
+                w.unit("c", workload=None),
+                w.calls(node("b"), node("c")),
+                w.deadline("x", 5, node("a"), node("c")),
+            ),
+            "workload",
+        ),
     ],
 )
 def test_deadline_is_refused_when_it_cannot_be_checked(spoil: object, message: str) -> None:
@@ -217,7 +226,9 @@ def test_newest_energy_mix_that_holds_counts() -> None:
         world.add(node("clean"), DAPP.hasEnergyMix, mix)
         world.add(mix, DAPP.carbonIntensity, carbon)
         world.add(mix, DAPP.powerUsageEffectiveness, 1.0)
-        world.add(mix, DAPP.validFrom, ox.Literal(since, datatype=ox.NamedNode("http://www.w3.org/2001/XMLSchema#dateTime")))
+        world.add(
+            mix, DAPP.validFrom, ox.Literal(since, datatype=ox.NamedNode("http://www.w3.org/2001/XMLSchema#dateTime"))
+        )
     world.objective("CarbonRate", 1)
     carbon = next(p for p in world.plan().parts if p.metric == DAPPI.CarbonRate)
     assert carbon.value == pytest.approx(60 / 1000 * 1.5 * 600)  # the mix since 2020 is worse than the dirty region
@@ -290,7 +301,9 @@ def test_requirement_nobody_checks_is_told_and_never_dropped() -> None:
 
 
 def ask_why_not(world: World, unit: str, offer: str) -> Any:
-    return why_not(world.view(), world.app, SHIPPED, Options(), unit=node(unit), offer=node(offer), views=VIEWS, now=NOW)
+    return why_not(
+        world.view(), world.app, SHIPPED, Options(), unit=node(unit), offer=node(offer), views=VIEWS, now=NOW
+    )
 
 
 def test_why_not_tells_verdicts_cost_or_deadline() -> None:
@@ -366,13 +379,14 @@ def test_missing_library_is_one_clear_error(module: str, repo: Path) -> None:
 
 def test_decision_is_read_back_as_it_was_written() -> None:
     world = chain(170)
-    held = rule("CONSTRUCT { ?offer dapp:discouragedFor ?unit } WHERE { ?offer dapp:inRegion ?r . ?a dapp:hasUnit ?unit }", weight=0.25)
+    held = rule(
+        "CONSTRUCT { ?offer dapp:discouragedFor ?unit } WHERE { ?offer dapp:inRegion ?r . ?a dapp:hasUnit ?unit }",
+        weight=0.25,
+    )
     result = world.plan([*SHIPPED, held])
     heads = [(node("graph-1"), 4, "0xab"), (node("graph-2"), 0, "0xcd")]
     base = node("plan-1")
-    triples = decision_triples(
-        result, used_state=heads, decided_by=node("me"), at_time=lit(NOW), base_iri=base.value
-    )
+    triples = decision_triples(result, used_state=heads, decided_by=node("me"), at_time=lit(NOW), base_iri=base.value)
     assert all(t.subject.value.startswith(base.value) for t in triples)
     assert not any(isinstance(x, ox.BlankNode) for t in triples for x in (t.subject, t.object))
     assert triples == decision_triples(
