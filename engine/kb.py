@@ -297,8 +297,7 @@ class KnowledgeBase:
             lists = {g: (list(r), list(a)) for g, (r, a) in changes.items()}
             return self.kernel.commit(lists, author=author, message=message, expires=expires)
         encoded = {
-            g: {"removed": wire.encode_triples(r), "added": wire.encode_triples(a)}
-            for g, (r, a) in changes.items()
+            g: {"removed": wire.encode_triples(r), "added": wire.encode_triples(a)} for g, (r, a) in changes.items()
         }
         return Receipt.from_json(self.call("commit", changes=encoded, author=author, message=message, expires=expires))
 

@@ -51,7 +51,8 @@ class FullRegime:
         live = kernel.store.store
         for source, target in ((ox.DefaultGraph(), ox.DefaultGraph()), (names.INERT, names.INERT)):
             store.bulk_extend(
-                ox.Quad(q.subject, q.predicate, q.object, target) for q in live.quads_for_pattern(None, None, None, source)
+                ox.Quad(q.subject, q.predicate, q.object, target)
+                for q in live.quads_for_pattern(None, None, None, source)
             )
         store.bulk_extend(ox.Quad(t.subject, t.predicate, t.object) for t in closure.triples)
         store.add(ox.Quad(_FULL, _AT, ox.Literal(head), names.META))  # last: a half-made view has no position

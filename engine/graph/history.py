@@ -251,7 +251,8 @@ def expire(kernel: Kernel, now: int) -> Receipt:
 
     done, seen = (int(x) for x in kernel.log.get("expired", "0 0").split())
     rows = kernel.log.db.execute(
-        "SELECT id, graph FROM entry WHERE expires>0 AND expires<=? AND (expires>? OR id>?) ORDER BY id", (now, done, seen)
+        "SELECT id, graph FROM entry WHERE expires>0 AND expires<=? AND (expires>? OR id>?) ORDER BY id",
+        (now, done, seen),
     ).fetchall()
     first: dict[str, int] = {}
     for entry, graph in rows:

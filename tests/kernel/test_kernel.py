@@ -425,7 +425,9 @@ def test_local_shape_in_the_policy_graph_counts_from_then_on(kb: engine.Knowledg
     assert kb.call("audit")["commits"]
 
 
-def test_commit_that_fails_while_it_is_logged_leaves_no_trace(kb: engine.KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_that_fails_while_it_is_logged_leaves_no_trace(
+    kb: engine.KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error after the roots were computed: store, trees and accumulator go back, and the next commit verifies."""
     assert kb.kernel is not None
 

@@ -14,8 +14,24 @@ from engine.graph.history import state_at
 from engine.graph.keys import KeyRing
 from reasoners.vocab import DAPP, DAPPI, OWL, RDF, RDFS, UNIT, XSD
 
-CLASSES = [DAPP.Region, DAPP.ServiceOffer, DAPP.ResourceType, DAPP.CentralisedProvider, DAPP.PriceSpecification, DAPP.Place]
-LINKS = [DAPP.inRegion, DAPP.within, DAPP.offersType, DAPP.offeredBy, DAPP.hasPrice, DAPP.dependsOn, OWL.sameAs, RDFS.seeAlso]
+CLASSES = [
+    DAPP.Region,
+    DAPP.ServiceOffer,
+    DAPP.ResourceType,
+    DAPP.CentralisedProvider,
+    DAPP.PriceSpecification,
+    DAPP.Place,
+]
+LINKS = [
+    DAPP.inRegion,
+    DAPP.within,
+    DAPP.offersType,
+    DAPP.offeredBy,
+    DAPP.hasPrice,
+    DAPP.dependsOn,
+    OWL.sameAs,
+    RDFS.seeAlso,
+]
 
 
 class Universe:
