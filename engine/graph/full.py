@@ -6,6 +6,7 @@ anew when the log has moved on.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class FullRegime:
             self._store = ox.Store(str(self._folder))
         if self._store is not None and self._position(self._store) == head:
             return self._store
-        self._store = None
+        self.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         rules = rules_from_files((p.stem, p.read_text(encoding="utf-8")) for p in _files("*.rq", checks=False))
@@ -72,6 +73,7 @@ class FullRegime:
     def close(self) -> None:
         """Let go of the files."""
         self._store = None
+        gc.collect()  # RocksDB's lock goes with the last reference, which may sit in a cycle
 
 
 def _files(pattern: str, *, checks: bool) -> list[Path]:
