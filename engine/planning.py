@@ -118,6 +118,14 @@ def _tail(node: ox.NamedNode) -> str:
 
 
 @method
+def applications(kernel: Kernel, params: Json, caller: Caller) -> list[str]:
+    """IRIs of the applications that are described, in order."""
+    with kernel.lock.held():
+        found = kernel.store.view().subjects(RDF.type, DAPP.QualityCriticalApplication)
+        return sorted(node.value for node in found if isinstance(node, ox.NamedNode))
+
+
+@method
 def decisions(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
     """Decisions, newest first."""
     with kernel.lock.held():

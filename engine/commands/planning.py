@@ -19,7 +19,7 @@ def the_application(kb: KnowledgeBase, name: str | None) -> str:
     """The application a person means; the only one when none is named."""
     if name:
         return find(kb, name, APPLICATION)
-    iris = [str(row[0]).strip("<>") for row in kb.select(f"SELECT ?a WHERE {{ ?a a {APPLICATION} }} ORDER BY ?a")]
+    iris: list[str] = kb.call("applications")
     if len(iris) == 1:
         return iris[0]
     if not iris:

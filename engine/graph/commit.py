@@ -83,7 +83,7 @@ class Part:
     parent: bytes = b""
     delta_hash: bytes = b""
     signature: bytes = b""
-    leaves: tuple[list[Leaf], list[Leaf]] = ((), ())  # type: ignore[assignment]
+    leaves: tuple[list[Leaf], list[Leaf]] = field(default_factory=lambda: ([], []))  # removed, added
 
     @property
     def node(self) -> ox.NamedNode:

@@ -40,6 +40,7 @@ METHODS: dict[str, Method] = {}
 HOMES = {  # methods of other rooms, imported when they are called
     "import_cloud": "engine.catalogue.serve", "import_files": "engine.catalogue.serve",
     "plan": "engine.planning", "why": "engine.planning", "why_not": "engine.planning", "decisions": "engine.planning",
+    "applications": "engine.planning",
 }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from engine.catalogue.rdf_files import CONTEXT_IRI, EXTENSIONS, FORMATS, MAX_LITERAL, format_of, read_file
 from engine.catalogue.records import Record
 from engine.errors import InputError
-from engine.resources import files
 
 GRAPH = f"https://w3id.org/dappops/g/0x{'b2' * 20}/notes"
 OTHER = f"https://w3id.org/dappops/g/0x{'b2' * 20}/other"
@@ -218,8 +217,6 @@ def test_formats_of_all_extensions_are_known() -> None:
 
 
 def test_own_context_is_built_in(tmp_path: Path) -> None:
-    if not files("ontology", "context.jsonld"):
-        pytest.skip("ontology/context.jsonld is not there yet")
     document = {"@context": [CONTEXT_IRI, {"extra": "urn:extra"}], "@id": "urn:a", "extra": "x"}
     (record,) = read(tmp_path / "a.jsonld", json.dumps(document))
     assert str(record.triples[0].predicate) == "<urn:extra>"
