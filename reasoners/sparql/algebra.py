@@ -5,6 +5,7 @@ rdflib is imported inside the functions: it takes a good part of a second, and o
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any as Anything
 
@@ -28,6 +29,39 @@ from reasoners.sparql.paths import (
 Node = Anything  # an rdflib CompValue: an attribute dictionary with `.name`
 
 
+DEEPEST = 32
+"""Levels of brackets. The interpreter's recursion limit is no guard: any library may raise it, for the whole process."""
+
+
+_OPAQUE = re.compile(
+    r"""<[^<>"{}|^`\\\x00-\x20]*>|\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}"""
+    r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\#[^\n]*""",
+    re.DOTALL,
+)
+"""IRIs, strings and comments: brackets in them are text."""
+
+
+def _depth(text: str) -> int:
+    """Deepest nesting of brackets."""
+    depth = deepest = 0
+    for character in _OPAQUE.sub("", text):
+        if character in "{([":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "})]":
+            depth -= 1
+    return deepest
+
+
+def _too_deep() -> InputError:
+    return InputError(
+        f"the query is nested too deeply: at most {DEEPEST} levels of brackets",
+        place="query text",
+        rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
+        remedy="split it into several queries",
+    )
+
+
 @lru_cache(maxsize=256)
 def parse(text: str) -> Node:
     """The algebra of a query (shared: do not change it); InputError with the parser's place when the text is no SPARQL 1.1."""
@@ -36,6 +70,8 @@ def parse(text: str) -> Node:
     from rdflib.plugins.sparql.parser import parseQuery
     from rdflib.plugins.sparql.sparql import SPARQLError
 
+    if _depth(text) > DEEPEST:
+        raise _too_deep()
     try:
         root = translateQuery(parseQuery(text)).algebra
         _translate_exists(root)
@@ -47,6 +83,8 @@ def parse(text: str) -> Node:
             rule="https://www.w3.org/TR/sparql11-query/#sparqlGrammar",
             remedy="correct the query text",
         ) from error
+    except RecursionError as error:
+        raise _too_deep() from error
     except (SPARQLError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"not valid SPARQL: {error}",

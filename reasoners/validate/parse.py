@@ -16,7 +16,7 @@ from reasoners.graph import Term
 from reasoners.sparql import paths
 from reasoners.validate import ast, sparql_parse
 from reasoners.validate.shapegraph import ShapeGraph
-from reasoners.validate.values import stored
+from reasoners.validate.values import holds, matches_text, stored
 from reasoners.vocab import OWL, RDF, RDFS, SH, XSD
 
 SPEC = "https://www.w3.org/TR/shacl/#"
@@ -213,9 +213,20 @@ class Parser:
                     )
                 yield ast.Range(name, value)
             case "pattern":
-                flags = next(iter(self.graph.objects(node, SH.flags)), None)
+                written = next(iter(self.graph.objects(node, SH.flags)), None)
                 regex = self._string(node, name, value)
-                yield ast.Pattern(name, regex, None if flags is None else self._string(node, "flags", flags))
+                flags = None if written is None else self._string(node, "flags", written)
+                # An error inside FILTER would let every value pass.
+                trial = matches_text(str(ox.Literal("")), regex, flags)
+                if not holds(f"COALESCE(isLiteral({trial}), false)"):
+                    raise malformed(
+                        node,
+                        f"sh:pattern {regex} is no regular expression that can be run"
+                        + (f" with flags {flags}" if flags is not None else ""),
+                        "PatternConstraintComponent",
+                        "use the syntax of SPARQL REGEX (https://www.w3.org/TR/xpath-functions/#regex-syntax)",
+                    )
+                yield ast.Pattern(name, regex, flags)
             case "languageIn":
                 yield ast.LanguageIn(
                     name, tuple(self._string(node, name, v).value for v in self._list(node, name, value))

@@ -235,7 +235,7 @@ def _probe(shape: Term, place: Term, query: str, names: tuple[str, ...]) -> None
     except SyntaxError as error:
         raise _error(
             shape,
-            f"query of {place}: {error.msg}",
+            f"query of {place}: {error.msg.splitlines()[0]}",
             "sparql-constraints",
             "correct the query text; declare every prefix with sh:prefixes",
         ) from error
@@ -289,6 +289,9 @@ def _check(place: Term, root: Anything, bound: set[str], optional: set[str], *, 
     top = root
     while top.name in ("SelectQuery", "AskQuery", "Slice", "Distinct", "Reduced", "OrderBy"):
         top = top.p
+    if not star and "this" not in {str(v) for v in top.PV}:
+        # https://www.w3.org/TR/shacl/#sparql-constraints-prebound
+        raise refuse("a SELECT clause without $this", "project $this")
     for n in nodes(root):
         if n.name == "Minus":
             raise refuse("MINUS", "use FILTER NOT EXISTS")

@@ -8,6 +8,7 @@ must be among the affected, unless the query is affected everywhere.
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
 
 import pyoxigraph as ox
@@ -157,3 +158,21 @@ def test_query_is_refused_with_its_place_when_it_does_not_parse() -> None:
     with pytest.raises(InputError, match="not valid SPARQL") as caught:
         footprint("SELECT ?this WHERE { ?this ?p }")
     assert caught.value.rule
+
+
+@pytest.mark.parametrize("opening", ["{", "{ # }\n", "{ ?this ?p '}' . "])
+def test_query_is_refused_when_nested_too_deeply_whatever_the_recursion_limit(opening: str) -> None:
+    deep = f"SELECT ?this WHERE {opening * 300} ?this ?p ?o {'}' * 300}"
+    before = sys.getrecursionlimit()
+    try:
+        for limit in (before, 100_000):  # libraries raise it for the whole process
+            sys.setrecursionlimit(limit)
+            with pytest.raises(InputError, match="nested too deeply"):
+                footprint(deep)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_brackets_inside_strings_and_iris_are_no_nesting() -> None:
+    text = f"SELECT ?this {{ ?this <urn:a#((> ?o FILTER(REGEX(?o, '{'(' * 50}')) }} # {'{' * 50}"
+    assert footprint(text).derivable

@@ -6,7 +6,8 @@ import pyoxigraph as ox
 import pytest
 
 from reasoners.errors import InputError
-from reasoners.validate import Shapes
+from reasoners.graph import memory_view
+from reasoners.validate import Shapes, Validator
 
 HEAD = """@prefix sh: <http://www.w3.org/ns/shacl#> . @prefix : <http://example.org/> .
 @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
@@ -29,6 +30,20 @@ MALFORMED = {
     "qualified count alone": ("sh:property [ sh:path :p ; sh:qualifiedMinCount 1 ]", "without sh:qualifiedValueShape"),
     "query syntax": ("sh:sparql [ sh:select 'SELECT $this WHERE { $this ' ]", "not valid SPARQL"),
     "query without prefix": ("sh:sparql [ sh:select 'SELECT $this WHERE { $this zz:p ?x }' ]", "query of"),
+    "query with a well-known prefix": (
+        "sh:sparql [ sh:select 'SELECT $this WHERE { $this rdfs:label ?x }' ]",
+        "query of",
+    ),
+    "query that does not project": (
+        "sh:sparql [ sh:select 'SELECT ?value WHERE { $this ?p ?value }' ]",
+        "without $this",
+    ),
+    "query of a group without key": (
+        "sh:sparql [ sh:select 'SELECT $this (COUNT(?o) AS ?value) { $this ?p ?o }' ]",
+        "query of",
+    ),
+    "pattern": ("sh:property [ sh:path :p ; sh:pattern '(' ]", "no regular expression"),
+    "flags of a pattern": ("sh:property [ sh:path :p ; sh:pattern 'a' ; sh:flags 'z' ]", "no regular expression"),
     "query that reassigns": ("sh:sparql [ sh:select 'SELECT $this WHERE { BIND(1 AS ?this) }' ]", "AS ?this"),
     "query with MINUS": ("sh:sparql [ sh:select 'SELECT $this { $this ?p ?o MINUS { ?o ?q 1 } }' ]", "MINUS"),
     "query with FROM": ("sh:sparql [ sh:select 'SELECT $this FROM <http://example.org/g> { $this ?p ?o }' ]", "FROM"),
@@ -49,4 +64,14 @@ def test_shapes_graph_is_refused_with_place_rule_and_remedy_when_malformed(case:
     assert words in str(caught.value)
     assert caught.value.place
     assert caught.value.rule.startswith("https://www.w3.org/TR/")
+    assert caught.value.remedy
+
+
+def test_shape_beyond_the_compiler_is_refused_with_its_place_when_pyshacl_cannot_run_it() -> None:
+    turtle = f"""{HEAD} :S a sh:NodeShape ; sh:nodeKind sh:IRI ;
+      sh:target [ a sh:SPARQLTarget ; sh:select 'SELECT ?this {{ ?this zz:p ?x }}' ] ."""
+    shapes = Shapes.parse(q.triple for q in ox.parse(turtle, format=ox.RdfFormat.TURTLE))
+    with pytest.raises(InputError, match="neither the compiler nor pySHACL") as caught:
+        Validator(shapes).full(memory_view([]))
+    assert caught.value.place == "<http://example.org/S>"
     assert caught.value.remedy

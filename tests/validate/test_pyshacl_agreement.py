@@ -15,8 +15,8 @@ import pyoxigraph as ox
 import pytest
 from shape_generator import ShapesWriter, parse, triple
 
-from reasoners.graph import View
-from reasoners.validate import Result, Shapes, Validator, fallback
+from reasoners.graph import View, memory_view
+from reasoners.validate import Result, Shapes, Validator, fallback, report
 from reasoners.validate.shapegraph import ShapeGraph
 
 SEEDS, PARTS = 160, 4
@@ -60,3 +60,25 @@ def test_results_agree_with_pyshacl_when_shapes_and_data_are_random(
     assert counts["cases"] == len(range(part, SEEDS * effort, PARTS))
     assert counts["results"] > counts["cases"]
     print(dict(counts))
+
+
+def test_report_graph_equals_that_of_pyshacl_when_messages_are_given() -> None:
+    """The whole graph, blank nodes of paths included. (Default messages differ by design.)"""
+    import pyshacl
+    from rdflib.compare import to_isomorphic
+
+    head = "@prefix sh: <http://www.w3.org/ns/shacl#> . @prefix : <http://example.org/> .\n"
+    triples = parse(
+        f"""{head} :S a sh:NodeShape ; sh:targetClass :C ; sh:property :P , :Q ; sh:closed true ; sh:message "closed"@en ;
+          sh:ignoredProperties ( <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> :p :q ) .
+        :P a sh:PropertyShape ; sh:path :p ; sh:maxCount 1 ; sh:severity sh:Warning ; sh:message "one"@en , "eins"@de .
+        :Q a sh:PropertyShape ; sh:path [ sh:alternativePath ( :q [ sh:inversePath :r ] ) ] ; sh:nodeKind sh:IRI ;
+          sh:message "an IRI" ."""
+    )
+    data = parse(f"{head} :x a :C ; :p 1, 2 ; :q 'text' ; :other 3 . :y a :C ; :p 1 .")
+    found = Validator(Shapes.parse(triples)).full(memory_view(data))
+    assert len(found) == 3
+    conforms, theirs, _ = pyshacl.validate(fallback.to_rdflib(data), shacl_graph=fallback.to_rdflib(triples))
+    assert not conforms
+    ours = fallback.to_rdflib(report(found))
+    assert to_isomorphic(ours) == to_isomorphic(theirs), (ours.serialize(), theirs.serialize())
