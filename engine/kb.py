@@ -7,8 +7,9 @@ owner by itself when the owner ends.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyoxigraph as ox
 
 from engine.errors import InputError, NotAvailableError
-from engine.graph import service, wire
+from engine.graph import history, service, wire
 from engine.graph.commit import Receipt
 from engine.graph.kernel import Kernel
 from engine.graph.keys import KeyRing
@@ -117,7 +118,14 @@ class KnowledgeBase:
                 self._lock.release()
                 self._lock = None
                 raise
+            self._expire(self.kernel)
             self._server = OwnerServer(self.home, self._dispatch)
+
+    @staticmethod
+    def _expire(kernel: Kernel) -> None:
+        """Commit what has expired meanwhile, unless the node's key is locked: reading needs no passphrase."""
+        with suppress(InputError), kernel.lock.held():
+            history.expire(kernel, int(time.time()))
 
     @property
     def is_owner(self) -> bool:

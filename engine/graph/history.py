@@ -254,6 +254,8 @@ def expire(kernel: Kernel, now: int) -> Receipt:
         "SELECT id, graph FROM entry WHERE expires>0 AND expires<=? AND (expires>? OR id>?) ORDER BY id",
         (now, done, seen),
     ).fetchall()
+    if not rows:
+        return Receipt(None)
     first: dict[str, int] = {}
     for entry, graph in rows:
         first.setdefault(graph, entry)

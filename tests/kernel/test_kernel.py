@@ -441,3 +441,15 @@ def test_commit_that_fails_while_it_is_logged_leaves_no_trace(
     assert not kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> ?p ?o }}")
     kb.commit("main", provider(kb))
     assert kb.call("audit")["commits"] == 2
+
+
+def test_opening_commits_what_has_expired(home: Path) -> None:
+    with engine.open(home) as kb:
+        kb.commit("main", provider(kb), expires=1_000_000)
+        assert kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> ?p ?o }}")
+        head = kb.info()["head"]
+    with engine.open(home) as kb:
+        assert kb.info()["head"] == head + 1
+        assert not kb.query(f"ASK {{ <{kb.graph_iri('main')}/provider> ?p ?o }}")
+    with engine.open(home) as kb:
+        assert kb.info()["head"] == head + 1
