@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MARK = ox.NamedNode("urn:dappops:store")
 _AT = ox.NamedNode("urn:dappops:position")
 _DEFAULT = ox.DefaultGraph()
-_SPLIT = 4_000  # rows per generated WHERE clause stay far below this in practice; larger deltas are one update still
+_TEXT_ROWS = 4_000  # up to so many rows an update is sent as text, which is quicker for few
 
 # A triple's home among the views: the closure, the inert graph, or neither (nobody holds it any more).
 Home = ox.DefaultGraph | ox.NamedNode | None
@@ -125,7 +125,7 @@ class StoreView:
         return left, entered, removed, added
 
     def _update(self, removed: Sequence[ox.Quad], added: Sequence[ox.Quad]) -> None:
-        if len(removed) + len(added) <= _SPLIT and not any(
+        if len(removed) + len(added) <= _TEXT_ROWS and not any(
             isinstance(t, ox.BlankNode) for q in (*removed, *added) for t in (q.subject, q.object)
         ):
             self.store.update(f"DELETE DATA {{ {_block(removed)} }} ; INSERT DATA {{ {_block(added)} }}")
@@ -172,10 +172,6 @@ class StoreView:
     def view(self, *graphs: GraphName) -> View:
         """A View of the closure, or of the given graphs."""
         return View(self.store, graphs or (_DEFAULT,))
-
-    def count(self, graph: str) -> int:
-        """Number of quads in a named graph (a scan)."""
-        return sum(1 for _ in self.store.quads_for_pattern(None, None, None, ox.NamedNode(graph)))
 
 
 def _name(quad: ox.Quad) -> str:
