@@ -7,7 +7,7 @@ candidates as a blob named by its hash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,9 +19,19 @@ import pyoxigraph as ox
 from engine import resources
 from engine.errors import InputError, did_you_mean
 from engine.graph import history
+from engine.graph.commit import Receipt
 from engine.graph.kernel import Kernel, now_utc
 from engine.graph.service import Caller, Json, method
-from reasoners.decision import Candidate, Conflict, Explanation, Rejection, ScoreComponent, Verdict, decision_triples
+from reasoners.decision import (
+    Candidate,
+    Conflict,
+    Decided,
+    Explanation,
+    Rejection,
+    ScoreComponent,
+    Verdict,
+    decision_triples,
+)
 from reasoners.decision import why as explain
 from reasoners.derive import Rule
 from reasoners.graph import Term, View
@@ -72,11 +82,10 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
     author = (params.get("author") or kernel.node).lower()
     application = ox.NamedNode(params["application"])
     started = datetime.now(UTC)
-    graph = kernel.resolve(GRAPH, author)
     with kernel.lock.held():
         view = kernel.memory_view()
         rules = plan_rules(kernel.gate.rules)
-        state = [(ox.NamedNode(g), e.sequence, e.head.hex()) for g, e in kernel.log.heads().items() if g != graph]
+        state = used_state(kernel, author)
     if ox.Triple(application, RDF.type, DAPP.QualityCriticalApplication) not in view:
         raise InputError(
             "there is no such application",
@@ -88,29 +97,59 @@ def plan(kernel: Kernel, params: Json, caller: Caller) -> Json:
     if params.get("dry_run"):
         return {"decision": None, **plan_json(made, view), "seconds": seconds}
     with kernel.lock.held():
-        return {**_record(kernel, caller, author, made, graph, state), "seconds": seconds}
+        iri, receipt, digest = record(
+            kernel,
+            caller,
+            author,
+            made,
+            state,
+            name="plan",
+            message=f"plan {_tail(made.application)}",
+            table=made.table(),
+        )
+        found = plan_json(made, kernel.store.view())
+    return {"decision": iri, **found, "receipt": receipt.as_json(), "candidateTable": digest, "seconds": seconds}
 
 
-def _record(
-    kernel: Kernel, caller: Caller, author: str, made: Plan, graph: str, state: list[tuple[ox.NamedNode, int, str]]
-) -> Json:
-    """Commit a plan as a decision of `author`; its table of candidates becomes a blob first."""
-    iri = f"{graph}/plan-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
+def record(
+    kernel: Kernel,
+    caller: Caller,
+    author: str,
+    made: Decided,
+    state: Sequence[tuple[ox.NamedNode, int, str]],
+    *,
+    name: str,
+    message: str,
+    table: bytes | None = None,
+    extra: Callable[[ox.NamedNode], Iterable[ox.Triple]] = lambda iri: (),
+) -> tuple[str, Receipt, str | None]:
+    """Commit what a reasoner decided, as a decision of `author` in its graph `decisions`; the lock must be held.
+
+    `table` (all candidates, too many for the graph) becomes a blob named by its hash; `extra` gives further triples about
+    the decision. Returns the decision's IRI, the receipt and the table's hash.
+    """
+    graph = kernel.resolve(GRAPH, author)
+    iri = f"{graph}/{name}-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
     me = ox.NamedNode(f"{kernel.base}/g/{author}/self")
     at = ox.Literal(now_utc(), datatype=XSD.dateTime)
-    digest = kernel.put_blob(made.table())
-    triples = decision_triples(made, used_state=state, decided_by=me, at_time=at, base_iri=iri)
+    triples = decision_triples(made, used_state=list(state), decided_by=me, at_time=at, base_iri=iri)
     # who decides is said once, or every decision would lead to somebody whom nobody describes
     triples.append(ox.Triple(me, RDF.type, DAPP.Participant))
-    triples.append(ox.Triple(ox.NamedNode(iri), DAPP.digest, ox.Literal(f"keccak256:{digest}")))
+    digest = None
+    if table is not None:
+        digest = kernel.put_blob(table)
+        triples.append(ox.Triple(ox.NamedNode(iri), DAPP.digest, ox.Literal(f"keccak256:{digest}")))
+    triples.extend(extra(ox.NamedNode(iri)))
     receipt = kernel.commit(
-        {graph: ([], triples)},
-        author=author,
-        sign=lambda d: caller.sign(author, d),
-        message=f"plan {_tail(made.application)}",
+        {graph: ([], triples)}, author=author, sign=lambda d: caller.sign(author, d), message=message
     )
-    found = plan_json(made, kernel.store.view())
-    return {"decision": iri, **found, "receipt": receipt.as_json(), "candidateTable": digest}
+    return iri, receipt, digest
+
+
+def used_state(kernel: Kernel, author: str) -> list[tuple[ox.NamedNode, int, str]]:
+    """The heads that a decision made now reads: every graph but the author's decisions. The lock must be held."""
+    graph = kernel.resolve(GRAPH, author)
+    return [(ox.NamedNode(g), e.sequence, e.head.hex()) for g, e in kernel.log.heads().items() if g != graph]
 
 
 def _tail(node: ox.NamedNode) -> str:

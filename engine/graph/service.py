@@ -13,6 +13,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
+from engine import resources
 from engine.errors import InputError, did_you_mean
 from engine.graph import history, names
 from engine.graph.kernel import Kernel, now_utc
@@ -41,6 +42,8 @@ HOMES = {  # methods of other rooms, imported when they are called
     "import_cloud": "engine.catalogue.serve", "import_files": "engine.catalogue.serve",
     "plan": "engine.planning", "why": "engine.planning", "why_not": "engine.planning", "decisions": "engine.planning",
     "applications": "engine.planning",
+    "publish_components": "engine.search.serve",
+    "publish_functions": "engine.accelerators.serve", "publish_devices": "engine.accelerators.serve",
 }  # fmt: skip
 
 
@@ -111,6 +114,20 @@ def query(kernel: Kernel, params: Json, caller: Caller) -> Json:
     variables = [v.value for v in result.variables]
     rows = [[None if t is None else str(t) for t in row] for row in _bounded(result, limit + 1)]
     return {"variables": variables, "rows": rows[:limit], "truncated": len(rows) > limit}
+
+
+@method
+def view(kernel: Kernel, params: Json, caller: Caller) -> Json:
+    """Answer a named view of `queries/views`; `bindings` (variable -> N-Triples term) are substituted, never pasted."""
+    known = {p.stem: p for p in resources.files("queries/views", "*.rq")}
+    name = params["name"]
+    if name not in known:
+        raise InputError(f"no view {name!r}{did_you_mean(name, known)}", remedy="list them with `dappops view`")
+    given = {ox.Variable(k): decode_term(v) for k, v in (params.get("bindings") or {}).items()}
+    with kernel.lock.held():
+        found = kernel.store.view().select(known[name].read_text(encoding="utf-8"), substitutions=given)
+        rows = [[None if t is None else str(t) for t in row] for row in _bounded(found, MAX_ROWS)]
+    return {"variables": [v.value for v in found.variables], "rows": rows, "truncated": False}
 
 
 def _bounded(items: Iterable[Any], limit: int) -> Iterator[Any]:

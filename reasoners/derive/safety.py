@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pyoxigraph as ox
 
 from reasoners.derive.analysis import Analysis, analyse
-from reasoners.derive.rule import ANY_PREDICATE, PURPOSES, Rule
+from reasoners.derive.rule import ANY_PREDICATE, CHOOSING, PURPOSES, Rule
 from reasoners.derive.text import line_of
 from reasoners.errors import InputError, did_you_mean
 from reasoners.vocab import DAPP, OWL, RDF, RDFS, SH, XSD
@@ -166,10 +166,10 @@ def _template(rule: Rule, found: Analysis) -> Iterator[tuple[str, str, str]]:
             f"declare dapp:headPredicate {iri}",
             "",
         )
-    if rule.purpose == "plan":
+    if rule.purpose in CHOOSING:
         for iri in sorted((written | rule.heads) - PLAN_HEADS):
             yield (
-                f"a rule of purpose plan writes <{iri}>",
+                f"a rule of purpose {rule.purpose} writes <{iri}>",
                 "write dapp:excludedFor or dapp:discouragedFor, or use purpose derive",
                 "",
             )

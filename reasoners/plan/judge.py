@@ -17,7 +17,7 @@ from reasoners.decision import Verdict
 from reasoners.errors import InputError
 from reasoners.graph import Term, View
 from reasoners.plan.model import PlanRule
-from reasoners.plan.rules import Head, compile_rule, rows
+from reasoners.sparql.conclusions import Head, compile_rule, rows
 
 Marks = npt.NDArray[np.int32]
 

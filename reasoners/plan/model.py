@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal
 
 import pyoxigraph as ox
 
 from reasoners.decision import Decided, Verdict
 from reasoners.graph import View
+from reasoners.sparql.conclusions import ChoosingRule
+
+PlanRule = ChoosingRule
+"""A rule of purpose `plan`."""
 
 PlanStatus = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -19,19 +22,6 @@ VIEWS = (
     "plan-calls", "plan-links", "plan-objectives", "plan-offers", "plan-prices", "plan-regions", "plan-requirements",
     "plan-types", "plan-units", "plan-values",
 )  # fmt: skip
-
-
-class PlanRule(Protocol):
-    """A rule of purpose `plan`: a CONSTRUCT whose heads are dapp:excludedFor (hard) or dapp:discouragedFor (soft)."""
-
-    @property
-    def iri(self) -> ox.NamedNode: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def purpose(self) -> str: ...
-    @property
-    def weight(self) -> Decimal | float: ...
 
 
 @dataclass(frozen=True)

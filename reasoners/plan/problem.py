@@ -30,7 +30,7 @@ from reasoners.plan.instance import Budget, Floats, Instance, Ints, Limit, path_
 from reasoners.plan.judge import Body, Table, judge
 from reasoners.plan.model import Ask, Options, PlanRule, Unchecked
 from reasoners.plan.reduce import least_time
-from reasoners.plan.rules import active
+from reasoners.sparql.conclusions import active
 from reasoners.vocab import DAPP, DAPPI, XSD
 
 TIMES = (DAPPI.EndToEndLatency, DAPPI.ResponseTime)
@@ -103,7 +103,7 @@ def build(ask: Ask) -> Problem:
     currency = options.currency or _currency(view, application)
     catalogue = read_catalogue(source, options, currency, now)
     notes: list[str] = []
-    plan_rules = active(ask.rules)
+    plan_rules = active(ask.rules, "plan")
     given: dict[str, ox.NamedNode | ox.Literal] = {
         "now": ox.Literal(now.astimezone(UTC).isoformat().replace("+00:00", "Z"), datatype=XSD.dateTime),
         "currency": ox.Literal(currency),

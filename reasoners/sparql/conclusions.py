@@ -1,4 +1,7 @@
-"""Plan rules as data: a CONSTRUCT is evaluated for each unit and told as one verdict per offer and constraint.
+"""Choosing rules as data: a CONSTRUCT is evaluated and told as one verdict per candidate and constraint.
+
+Serves every room that chooses: offers for units (`plan`), components for needs (`recommend`), variant, device and box for
+a function (`compose`), actions for an incident (`control`). Below, offer stands for candidate and unit for what it is for.
 
 The WHERE clause keeps its meaning and, but for the order of steps inside EXISTS (`steps`), its text. Its template says
 what is concluded: `?offer dapp:excludedFor ?unit` (hard) or `?offer dapp:discouragedFor ?unit` (soft); subject and object
@@ -13,16 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
 
 import pyoxigraph as ox
 
 from reasoners.errors import InputError
 from reasoners.graph import View
-from reasoners.plan.model import PlanRule
-from reasoners.plan.steps import stepwise
-from reasoners.plan.tokens import Token, closing, tokens
 from reasoners.sparql.algebra import parse
 from reasoners.sparql.footprint import certain_names
+from reasoners.sparql.steps import stepwise
+from reasoners.sparql.tokens import Token, closing, tokens
 from reasoners.vocab import DAPP, PREFIXES
 
 HARD, SOFT = DAPP.excludedFor, DAPP.discouragedFor
@@ -33,11 +37,24 @@ TOLD = ("constraint", "wanted", "found", "margin", "penalty")
 Slot = ox.NamedNode | ox.Variable
 
 
+class ChoosingRule(Protocol):
+    """A CONSTRUCT whose heads are dapp:excludedFor (hard) or dapp:discouragedFor (soft)."""
+
+    @property
+    def iri(self) -> ox.NamedNode: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def weight(self) -> Decimal | float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """One conclusion of a rule, compiled: the SELECT that finds it and how to read its rows."""
 
-    rule: PlanRule
+    rule: ChoosingRule
     hard: bool
     subject: Slot
     object: Slot
@@ -59,15 +76,15 @@ class Head:
         return isinstance(self.object, ox.Variable) and self.object.value not in self.columns
 
 
-def active(rules: Sequence[PlanRule]) -> list[PlanRule]:
-    """The rules of purpose `plan` that no other of them supersedes, in order of IRI."""
-    plan_rules = [r for r in rules if r.purpose == "plan"]
-    replaced = {iri for r in plan_rules for iri in getattr(r, "supersedes", ()) if iri != r.iri}
-    return sorted((r for r in plan_rules if r.iri not in replaced), key=lambda r: r.iri.value)
+def active(rules: Sequence[ChoosingRule], purpose: str) -> list[ChoosingRule]:
+    """The rules of this purpose that no other of them supersedes, in order of IRI."""
+    chosen = [r for r in rules if r.purpose == purpose]
+    replaced = {iri for r in chosen for iri in getattr(r, "supersedes", ()) if iri != r.iri}
+    return sorted((r for r in chosen if r.iri not in replaced), key=lambda r: r.iri.value)
 
 
-def compile_rule(rule: PlanRule) -> list[Head]:
-    """The conclusions of one rule. Raises InputError when its text cannot serve as a plan rule."""
+def compile_rule(rule: ChoosingRule) -> list[Head]:
+    """The conclusions of one rule. Raises InputError when its text cannot serve as a choosing rule."""
     parts = _split(rule)
     heads = []
     for subject, predicate, obj in _template(parts.template, parts.prefixes, rule):
@@ -128,7 +145,7 @@ class _Parts:
     prefixes: dict[str, str]
 
 
-def _head(rule: PlanRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool) -> Head:
+def _head(rule: ChoosingRule, parts: _Parts, subject: Slot, obj: Slot, *, hard: bool) -> Head:
     wanted = [s.value for s in (subject, obj) if isinstance(s, ox.Variable)] + list(TOLD) + list(GIVEN)
     grouped = "GROUP" in parts.modifier_words
     limited = bool(parts.modifier_words & {"LIMIT", "OFFSET"})
@@ -170,7 +187,7 @@ def _names_object(select: str, obj: Slot, prefixes: Mapping[str, str]) -> bool:
         return False
 
 
-def _split(rule: PlanRule) -> _Parts:
+def _split(rule: ChoosingRule) -> _Parts:
     code = tokens(rule.text)
     at = next((i for i, t in enumerate(code) if t.kind == "word" and t.text.upper() == "CONSTRUCT"), None)
     if at is None:
@@ -227,7 +244,7 @@ def _grouped(rest: list[Token]) -> frozenset[str]:
     return frozenset(out)
 
 
-def _closing(code: list[Token], at: int, rule: PlanRule) -> int:
+def _closing(code: list[Token], at: int, rule: ChoosingRule) -> int:
     if at >= len(code) or code[at].text != "{":
         raise _bad(rule, "CONSTRUCT has no template")
     end = closing(code, at)
@@ -237,7 +254,7 @@ def _closing(code: list[Token], at: int, rule: PlanRule) -> int:
 
 
 def _template(
-    code: list[Token], prefixes: dict[str, str], rule: PlanRule
+    code: list[Token], prefixes: dict[str, str], rule: ChoosingRule
 ) -> Iterator[tuple[Slot | ox.Literal, Slot | ox.Literal, Slot | ox.Literal]]:
     """Triples of a template of IRIs, variables, `a`, `;` and `,`."""
     subject: Slot | ox.Literal | None = None
@@ -260,7 +277,7 @@ def _template(
             yield subject, predicate, node
 
 
-def _slot(token: Token, prefixes: dict[str, str], rule: PlanRule) -> Slot | ox.Literal:
+def _slot(token: Token, prefixes: dict[str, str], rule: ChoosingRule) -> Slot | ox.Literal:
     if token.kind == "variable":
         return ox.Variable(token.text[1:])
     if token.kind == "iri":
@@ -278,9 +295,9 @@ def _slot(token: Token, prefixes: dict[str, str], rule: PlanRule) -> Slot | ox.L
     raise _bad(rule, f"its template holds {token.text!r}; write plain triples without blank nodes")
 
 
-def _bad(rule: PlanRule, why: str) -> InputError:
+def _bad(rule: ChoosingRule, why: str) -> InputError:
     return InputError(
-        f"this rule cannot be used for planning: {why}",
+        f"this rule cannot be used for choosing: {why}",
         place=rule.iri.value,
         rule="CONSTRUCT { ?offer dapp:excludedFor ?unit } WHERE { … }",
         remedy="correct its text or set dapp:enabled false; docs/planning.md shows the forms",

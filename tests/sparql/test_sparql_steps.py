@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plan_data import catalogue, ex
 
 from reasoners.graph import memory_view
-from reasoners.plan.steps import stepwise
+from reasoners.sparql.steps import stepwise
 
 GROUPS = [
     "?s ex:p ?t . ?t ex:q ?u",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reasoners.plan.tokens import Token, closing, tokens, written
+from reasoners.sparql.tokens import Token, closing, tokens, written
 
 
 @dataclass(frozen=True, slots=True)
