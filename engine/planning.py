@@ -250,7 +250,7 @@ def state_of(kernel: Kernel, used: Any) -> tuple[View, Any, int | None]:
     if all(s.graph.value in heads and heads[s.graph.value].head.hex() == s.head for s in used) and len(used) >= len(
         [g for g in heads if not g.endswith("/" + GRAPH)]
     ):
-        return kernel.memory_view(but="/" + GRAPH), kernel.gate.rules, None
+        return kernel.memory_view(), kernel.gate.rules, None
     wanted = {s.graph.value: s.sequence for s in used}
     tx = max((e.tx for e in kernel.log.entries() if wanted.get(e.graph) == e.sequence), default=0)
     past = history.state_at(kernel, tx)

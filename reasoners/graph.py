@@ -39,7 +39,7 @@ class View:
     in `query` the engine may see it twice, so compiled queries never COUNT without DISTINCT.
     """
 
-    __slots__ = ("graphs", "store")
+    __slots__ = ("__weakref__", "graphs", "store")
 
     def __init__(self, store: ox.Store, graphs: Sequence[GraphName] = DEFAULT) -> None:
         self.store, self.graphs = store, tuple(graphs)

@@ -72,7 +72,6 @@ class Kernel:
         self._since_save = [0, 0]
         self._flusher: threading.Thread | None = None
         self._flush_mark = 0
-        self._memory: tuple[tuple[tuple[str, bytes], ...], View] | None = None
         self.full = FullRegime(home / "views" / "full" if home else None)
         if not found:
             self._initialise(base)
@@ -459,18 +458,13 @@ class Kernel:
             partial.replace(folder / digest)
         return digest
 
-    def memory_view(self, *, but: str = "") -> View:
+    def memory_view(self) -> View:
         """A memory copy of the closure: some times faster for long reasoning, which then needs no lock.
 
-        Kept until a graph changes whose name does not end in `but`. Costs about 300 bytes a triple.
+        Later commits do not show in it. Costs about 300 bytes a triple; the first call copies, later ones catch up.
         """
         with self.lock.held():
-            key = tuple((g, e.head) for g, e in self.log.heads().items() if not but or not g.endswith(but))
-            if self._memory is None or self._memory[0] != key:
-                copy = ox.Store()
-                copy.bulk_extend(self.store.store.quads_for_pattern(None, None, None, ox.DefaultGraph()))
-                self._memory = (key, View(copy))
-            return self._memory[1]
+            return self.store.copy()
 
     def commit(
         self,

@@ -24,6 +24,7 @@ import pyoxigraph as ox
 
 from engine.errors import BusyError
 from engine.graph import names
+from engine.graph.replica import MemoryReplica, Replica
 from reasoners.graph import Delta, GraphName, View
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class StoreView:
 
     def __init__(self, folder: Path | None, home_of: HomeOf) -> None:
         self.folder = folder
+        self.replica: Replica | None = None  # told of every change of the closure
         self._home_of = home_of
         if folder is None:
             self.store = ox.Store()
@@ -81,6 +83,8 @@ class StoreView:
         else:
             old = list(self.store.quads_for_pattern(_MARK, _AT, None, names.META))
             self._update([*removed, *(q for q in old if q != fresh)], [*added, fresh])
+        if self.replica is not None:
+            self.replica.apply(max(mark, self.replica.position), left, entered)
         return left, entered
 
     def set_mark(self, mark: int) -> None:
@@ -161,6 +165,15 @@ class StoreView:
         """Make everything applied so far survive power loss."""
         if self.folder is not None:
             self.store.flush()
+
+    def copy(self) -> View:
+        """The closure as a memory copy that follows the store: the first call copies, later ones catch up."""
+        if self.replica is None:
+            replica = MemoryReplica()
+            quads = self.store.quads_for_pattern(None, None, None, _DEFAULT)
+            replica.reset(self.mark, (q.triple for q in quads))
+            self.replica = replica
+        return self.replica.snapshot()
 
     def close(self) -> None:
         """Flush and let go of the lock (held until the Store object is gone)."""
