@@ -4,9 +4,12 @@ PYTHON ?= python3
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 DAPPOPS := $(VENV)/bin/dappops
+# What the host may have beside Python: OpenCL on the processor, sandboxes, containers, network namespaces, packet loss
+HOST_PACKAGES := pocl-opencl-icd ocl-icd-libopencl1 bubblewrap crun iproute2 nftables
+export DAPPOPS_HOST_PACKAGES ?= yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint bench docs lock clean
+.PHONY: help setup host run test test-all lint bench docs lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +24,21 @@ $(VENV)/.ready: requirements.lock requirements-torch.txt pyproject.toml
 
 setup: $(VENV)/.ready ## create the virtual environment from the lock file
 
-run: setup ## describe, check and place the flagship application on a real cloud catalogue
-	$(DAPPOPS) run
+host: ## Debian packages the story can use (root and apt-get only; DAPPOPS_HOST_PACKAGES=no leaves them out)
+	@missing=""; for p in $(HOST_PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ] || [ "$$DAPPOPS_HOST_PACKAGES" = no ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed:$$missing (needs root and apt-get); the story does without and says so"; exit 0; fi; \
+	echo "installing$$missing"; \
+	(timeout 120 apt-get update -qq; DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -qq --no-install-recommends $$missing) >/dev/null 2>&1 \
+	  || echo "could not be installed:$$missing; the story does without and says so"
 
-test: setup ## the tests, quick effort (under 10 minutes on 2 cores)
+run: setup host ## play the whole story of the flagship application, on this machine
+	$(DAPPOPS) demo
+
+test: setup host ## the tests, quick effort (under 10 minutes on 2 cores)
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
-test-all: setup ## the same tests at full effort
+test-all: setup host ## the same tests at full effort
 	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy --strict, import contracts

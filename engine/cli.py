@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "commit": ("graph:commit", "Commit DAppOps-ML, RDF or rule files to a graph."),
     "import": ("catalogue:import_", "Import offers and RDF: ec2, azure, cloud, or files."),
     "query": ("graph:query", "Answer a SPARQL query (text, file or -)."),
+    "view": ("views:view", "Answer a named view of the graph, or list them."),
     "update": ("graph:update", "Evaluate a SPARQL Update to its delta and commit it."),
     "show": ("graph:show", "What is stated and derived about a node."),
     "plan": ("planning:plan", "Place an application's units on offers and commit the decision."),
