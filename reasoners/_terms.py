@@ -66,6 +66,7 @@ DAPP_TERMS: tuple[str, ...] = (
     "FunctionalUnit",
     "Gpu",
     "GraphHead",
+    "ImageRegistry",
     "Incident",
     "InformationSpecification",
     "InfrastructureUnit",

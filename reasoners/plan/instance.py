@@ -5,13 +5,15 @@ Everything a solver, a brute force or a test needs, and nothing of the graph. A 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import numpy.typing as npt
+
+from reasoners.plan.room import Host, spread
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -48,7 +50,7 @@ class Instance:
     """Options per unit: `offer` (number of the offer), `cost` (share of the objective), `time` (ms), `region` (number).
 
     `latency[a, b]` is one way in ms, inf where not known; soft deadlines count `worst_latency` instead of inf.
-    `capacity` bounds how many units may share an offer.
+    `capacity` bounds how many units may share an offer; `hosts` what the units of their offers may take together.
     """
 
     offer: list[Ints]
@@ -59,6 +61,7 @@ class Instance:
     limits: list[Limit] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
     capacity: dict[int, int] = field(default_factory=dict)
+    hosts: list[Host] = field(default_factory=list)
     worst_latency: float = 1000.0
 
     @property
@@ -93,6 +96,7 @@ class Instance:
             limits=self.limits,
             budgets=[Budget(tuple(v[k] for v, k in zip(b.values, chosen, strict=True)), b.bound) for b in self.budgets],
             capacity=self.capacity,
+            hosts=self.hosts,
             worst_latency=self.worst_latency,
         )
 
@@ -127,11 +131,32 @@ class Instance:
         for budget in self.budgets:
             if not sum(float(budget.values[u][choice[u]]) for u in self.units) <= budget.bound * (1 + EPSILON) + 1e-9:
                 return False
+        return self.holds(self.used(choice))
+
+    def used(self, choice: Sequence[int]) -> dict[int, int]:
+        """How many units a choice places through each offer."""
         used: dict[int, int] = {}
         for u in self.units:
             offer = int(self.offer[u][choice[u]])
             used[offer] = used.get(offer, 0) + 1
-        return all(count <= self.capacity.get(offer, count) for offer, count in used.items())
+        return used
+
+    def holds(self, used: Mapping[int, int]) -> bool:
+        """Whether offers and their hosts have room for so many units."""
+        if any(count > self.capacity.get(offer, count) for offer, count in used.items()):
+            return False
+        return not self.hosts or spread(used, self.hosts) is not None
+
+    def sure_room(self) -> dict[int, int]:
+        """Offers that may run out: how many units each holds whatever else is placed; 0 where hosts decide."""
+        room = dict(self.capacity)
+        for host in self.hosts:
+            room |= {offer: 0 for offer, _ in host.needs}
+        return room
+
+    def room_for_one(self) -> dict[int, bool]:
+        """Offers that may run out: whether they hold even one unit."""
+        return {offer: self.holds({offer: 1}) for offer in self.sure_room()}
 
 
 @lru_cache(maxsize=64)

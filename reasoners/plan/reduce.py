@@ -5,6 +5,7 @@ The optimum of the reduced problem is an optimum of the whole one, and one is in
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,31 +15,38 @@ from reasoners.plan.instance import EPSILON, Floats, Instance, Ints, Limit
 
 
 def dominance(instance: Instance) -> list[Ints]:
-    """Per unit the options that no other option beats or equals in time, cost and every budget at once.
+    """Per unit the options that no others surely replace: as good in time, cost and every budget at once.
 
     Compared within one region where a call on a deadline leaves or reaches the unit, over all regions otherwise. Time
-    counts only for units on a deadline. An offer whose capacity may run out replaces no other.
+    counts only for units on a deadline. An offer without a limit replaces by itself. Offers that may run out replace
+    together, once they hold as many units as there are: the others cannot fill them all. An offer whose hosts decide how
+    much it holds replaces none, and one that holds not even one unit is dropped.
     """
     timed = instance.timed()
     joined = {u for edge in instance.linked() for u in edge}
+    room, open_ = instance.sure_room(), instance.room_for_one()
+    everybody = len(instance.units)
     kept = []
     for u in instance.units:
-        time = instance.time[u] if u in timed else np.zeros(len(instance.offer[u]))
-        region = instance.region[u] if u in joined else np.zeros(len(instance.offer[u]), dtype=np.int64)
-        scarce = np.array(
-            [instance.capacity.get(int(o), 1 << 30) < len(instance.units) for o in instance.offer[u]], bool
-        )
+        offers = [int(o) for o in instance.offer[u]]
+        time = instance.time[u] if u in timed else np.zeros(len(offers))
+        region = instance.region[u] if u in joined else np.zeros(len(offers), dtype=np.int64)
+        holds = np.array([min(room.get(o, everybody), everybody) for o in offers], dtype=np.int64)
         budgets = [b.values[u] for b in instance.budgets]
-        order = np.lexsort((np.arange(len(time)), scarce, *budgets, instance.cost[u], time, region))
+        order = np.lexsort((np.arange(len(time)), -holds, *budgets, instance.cost[u], time, region))
+        if open_:
+            order = order[[open_.get(offers[i], True) for i in order]] if len(order) else order
         if budgets:
-            keep = _skyline(order, region, scarce, [time, instance.cost[u], *budgets])
+            keep = _skyline(order, region, holds, everybody, [time, instance.cost[u], *budgets])
+        elif (holds < everybody).any():
+            keep = _crowded_front(order, region, holds, everybody, instance.cost[u])
         else:
-            keep = _front(order, region, scarce, instance.cost[u])
+            keep = _front(order, region, instance.cost[u])
         kept.append(np.sort(np.array(keep, dtype=np.int64)))
     return kept
 
 
-def _front(order: Ints, region: Ints, scarce: npt.NDArray[np.bool_], cost: Floats) -> Ints:
+def _front(order: Ints, region: Ints, cost: Floats) -> Ints:
     """Options in order of (region, time, cost) that are cheaper than all faster ones of their region."""
     if not len(order):
         return order
@@ -46,23 +54,48 @@ def _front(order: Ints, region: Ints, scarce: npt.NDArray[np.bool_], cost: Float
     starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
     keep = np.zeros(len(order), dtype=bool)
     for first, last in zip(starts, np.r_[starts[1:], len(order)], strict=True):
-        block = order[first:last]
-        lead = np.minimum.accumulate(np.where(scarce[block], np.inf, cost[block]))
-        keep[first:last] = cost[block] < np.r_[np.inf, lead[:-1]]
+        block = cost[order[first:last]]
+        lead = np.minimum.accumulate(block)
+        keep[first:last] = block < np.r_[np.inf, lead[:-1]]
     return order[keep]
 
 
-def _skyline(order: Ints, region: Ints, scarce: npt.NDArray[np.bool_], keys: list[Floats]) -> Ints:
-    values = np.stack(keys, axis=1)
+def _crowded_front(order: Ints, region: Ints, holds: Ints, everybody: int, cost: Floats) -> Ints:
+    """As `_front`, where an option goes only when faster ones at most as dear hold everybody together.
+
+    `lead` is the cheapest of those met so far that do, in order of cost: a dearer one can never be needed to fill them.
+    """
     keep: list[int] = []
-    front: dict[int, list[Floats]] = {}
+    lead: list[tuple[float, int]] = []
+    here: int | None = None
     for at in order:
-        mine = front.setdefault(int(region[at]), [])
-        if mine and (np.stack(mine) <= values[at]).all(axis=1).any():
+        if region[at] != here:
+            here, lead = int(region[at]), []
+        mine = float(cost[at])
+        if sum(n for _, n in lead) >= everybody and mine >= lead[-1][0]:
             continue
         keep.append(int(at))
-        if not scarce[at]:
+        if holds[at]:
+            bisect.insort(lead, (mine, int(holds[at])))
+            while sum(n for _, n in lead[:-1]) >= everybody:
+                lead.pop()
+    return np.array(keep, dtype=np.int64)
+
+
+def _skyline(order: Ints, region: Ints, holds: Ints, everybody: int, keys: list[Floats]) -> Ints:
+    values = np.stack(keys, axis=1)
+    keep: list[int] = []
+    front: dict[int, tuple[list[Floats], list[int]]] = {}
+    for at in order:
+        mine, room = front.setdefault(int(region[at]), ([], []))
+        if mine:
+            better = (np.stack(mine) <= values[at]).all(axis=1)
+            if int(np.array(room)[better].sum()) >= everybody:
+                continue
+        keep.append(int(at))
+        if holds[at]:
             mine.append(values[at])
+            room.append(int(holds[at]))
     return np.array(keep, dtype=np.int64)
 
 

@@ -48,6 +48,8 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
     if any(len(o) == 0 for o in instance.offer):
         return Answer("infeasible", solver=ALONE)
     kept = dominance(instance)
+    if any(len(k) == 0 for k in kept):
+        return Answer("infeasible", solver=ALONE)
     small = instance.keep(kept)
     cheapest = [int(np.argmin(c)) for c in small.cost]
     free = sum(float(c.min()) for c in small.cost)
@@ -198,14 +200,36 @@ class _Program:
                 model.row([late, done[u]], [1.0, -1.0], -limit.bound)
 
     def _capacity(self) -> None:
+        """Offers hold so many units. What runs on a host is the units of an offer that leads nowhere else, or a whole
+        number of them where it leads to several; together they take no more than the host has."""
+        instance, model = self.instance, self.model
+        limited = instance.sure_room()
         holders: dict[int, list[int]] = {}
-        for u in self.instance.units:
-            for column, offer in zip(self.x[u], self.instance.offer[u], strict=True):
-                if int(offer) in self.instance.capacity:
+        for u in instance.units:
+            for column, offer in zip(self.x[u], instance.offer[u], strict=True):
+                if int(offer) in limited:
                     holders.setdefault(int(offer), []).append(column)
         for offer, columns in sorted(holders.items()):
-            if len(columns) > self.instance.capacity[offer]:
-                self.model.row(columns, [1.0] * len(columns), upper=float(self.instance.capacity[offer]))
+            if len(columns) > instance.capacity.get(offer, len(columns)):
+                model.row(columns, [1.0] * len(columns), upper=float(instance.capacity[offer]))
+        places: dict[int, list[int]] = {}
+        for number, host in enumerate(instance.hosts):
+            for offer, _ in host.needs:
+                places.setdefault(offer, []).append(number)
+        here: dict[tuple[int, int], list[int]] = {}
+        for offer, numbers in sorted(places.items()):
+            columns = holders.get(offer, [])
+            if not columns or len(numbers) == 1:
+                here |= {(offer, n): columns for n in numbers}
+                continue
+            parts = model.columns([0.0] * len(numbers), 0.0, float(len(columns)), integer=True)
+            model.row([*columns, *parts], [1.0] * len(columns) + [-1.0] * len(parts), 0.0, 0.0)
+            here |= {(offer, n): [part] for n, part in zip(numbers, parts, strict=True)}
+        for number, host in enumerate(instance.hosts):
+            for k, amount in enumerate(host.has):
+                mine = [(c, need[k]) for offer, need in host.needs for c in here[offer, number] if need[k]]
+                if mine:
+                    model.row([c for c, _ in mine], [w for _, w in mine], upper=amount * (1 + 1e-9))
 
     def start(self, choice: Sequence[int]) -> list[float | None]:
         """The columns of x set as in `choice`; the solver completes the rest."""

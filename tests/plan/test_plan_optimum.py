@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reasoners.optimise import Model
 from reasoners.plan.instance import Budget, Instance, Limit, path_limit
 from reasoners.plan.reduce import dominance, in_time, least_time
+from reasoners.plan.room import Host, spread
 from reasoners.plan.solve import ALONE, solve
 
 
@@ -69,7 +70,44 @@ def instances(draw: st.DrawFn) -> Instance:
     capacity = (
         {int(o): int(rng.integers(0, 3)) for o in range(pool) if rng.random() < 0.3} if draw(st.booleans()) else {}
     )
-    return Instance(offer, cost, time, region, latency, limits, budgets, capacity, worst_latency=20.0)
+    hosts = []
+    for _ in range(draw(st.integers(0, 3))):
+        some = sorted(rng.choice(pool, rng.integers(1, pool + 1), replace=False).tolist())
+        kinds = int(rng.integers(0, 3))
+        needs = tuple((int(o), tuple(float(x) for x in rng.integers(0, 4, kinds))) for o in some)
+        hosts.append(Host(tuple(float(x) for x in rng.integers(0, 7, kinds)), needs))
+    return Instance(offer, cost, time, region, latency, limits, budgets, capacity, hosts, worst_latency=20.0)
+
+
+def fits(counts: dict[int, int], hosts: list[Host]) -> bool:
+    """Whether some way of putting every single unit on one host of its offer exceeds nothing: tried one by one."""
+    units = [o for o, n in counts.items() for _ in range(n) if any(o == p for h in hosts for p, _ in h.needs)]
+    ways = [[n for n, h in enumerate(hosts) if any(o == p for p, _ in h.needs)] for o in units]
+    for way in itertools.product(*ways):
+        taken = [[0.0] * len(h.has) for h in hosts]
+        for offer, number in zip(units, way, strict=True):
+            need = dict(hosts[number].needs)[offer]
+            taken[number] = [x + y for x, y in zip(taken[number], need, strict=True)]
+        if all(x <= y for row, h in zip(taken, hosts, strict=True) for x, y in zip(row, h.has, strict=True)):
+            return True
+    return False
+
+
+@given(instances(), st.data())
+def test_spread_fits_exactly_when_some_way_of_placing_each_unit_does(instance: Instance, data: st.DataObject) -> None:
+    offers = sorted({o for h in instance.hosts for o, _ in h.needs})
+    counts = {o: data.draw(st.integers(0, 2)) for o in offers[:4]}
+    found = spread(counts, instance.hosts)
+    assert (found is not None) == fits(counts, instance.hosts)
+    if found is not None:
+        for offer, count in counts.items():
+            assert sum(n for (o, _), n in found.items() if o == offer) == count
+
+
+def test_spread_refuses_at_once_when_many_hosts_are_one_short() -> None:
+    hosts = [Host((1.0,), ((0, (1.0,)),)) for _ in range(60)]
+    assert spread({0: 60}, hosts) is not None
+    assert spread({0: 61}, hosts) is None
 
 
 @given(instances())
@@ -134,6 +172,19 @@ def test_dominance_shrinks_a_random_catalogue() -> None:
     assert whole is not None
     instance.limits = [whole]
     assert sum(len(k) for k in dominance(instance)) < 300
+
+
+def test_dominance_shrinks_a_catalogue_whose_every_offer_is_limited() -> None:
+    rng = np.random.default_rng(1)
+    many = 3000
+    instance = Instance(
+        [np.arange(many)] * 3, [rng.uniform(0, 1, many) for _ in range(3)], [rng.uniform(1, 9, many) for _ in range(3)],
+        [rng.integers(0, 4, many) for _ in range(3)], np.ones((4, 4)), capacity=dict.fromkeys(range(many), 1),
+    )  # fmt: skip
+    whole = path_limit([(0, 1), (1, 2)], {0}, {2}, 12.0, hard=True)
+    assert whole is not None
+    instance.limits = [whole]
+    assert sum(len(k) for k in dominance(instance)) < 700
 
 
 def test_path_limit_is_none_without_a_path_and_refuses_a_ring() -> None:
