@@ -230,5 +230,10 @@ def device_triples(found: Discovery, graph: str) -> list[ox.Triple]:
 def description(device: Device) -> str:
     """One line for people: maker, driver, units."""
     unit = "compute units" if device.kind == "opencl" else "cores"
-    parts = [device.vendor, device.driver, f"{device.units} {unit}", f"{device.threads} threads" if device.kind == "cpu" else ""]
+    parts = [
+        device.vendor,
+        device.driver,
+        f"{device.units} {unit}",
+        f"{device.threads} threads" if device.kind == "cpu" else "",
+    ]
     return ", ".join(p for p in parts if p)

@@ -203,19 +203,17 @@ def sources(name: str, variant: str, replaced: Mapping[str, bytes] | None = None
     found: dict[str, bytes] = {}
     while start:
         path = start.pop()
-        if path in found:
-            continue
-        data = found[path] = _source(path, replaced or {})
-        for parent in Path(path).parents[:-1]:  # packages above it, emptied unless something is imported from them
+        if path not in found:
+            found[path] = _source(path, replaced or {})
+            start += _imported(found[path]) if path.endswith(".py") else []
+    for path in list(found):  # the packages above are there, and empty
+        for parent in Path(path).parents[:-1]:
             found.setdefault(f"{parent.as_posix()}/__init__.py", EMPTY)
-        if path.endswith(".py"):
-            start += [p for p in _imported(data) if found.get(p, EMPTY) is EMPTY and found.pop(p, EMPTY)]
     return found
 
 
 def _imported(source: bytes) -> list[str]:
-    """Files of this project that a module imports when it runs, wherever the import stands. The worker's WebAssembly part
-    runs outside of packages."""
+    """Files of this project that a module imports, wherever the import stands."""
     found = []
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
@@ -224,10 +222,9 @@ def _imported(source: bytes) -> list[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
-            if name.split(".")[0] not in ("engine", "reasoners") or name in ("engine.accelerators",):
-                continue
-            path = name.replace(".", "/")
-            found += [p for p in (f"{path}.py", f"{path}/__init__.py") if (SOURCES / p).is_file()]
+            if name.split(".")[0] in ("engine", "reasoners"):
+                path = name.replace(".", "/")
+                found += [p for p in (f"{path}.py", f"{path}/__init__.py") if (SOURCES / p).is_file()]
     return found
 
 

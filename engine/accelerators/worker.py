@@ -9,6 +9,7 @@ ready, then one answer for each call. It ends when the other side does.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import socket
@@ -58,15 +59,14 @@ class _Loaded:
     def __init__(self, order: dict[str, Any]) -> None:
         self._guest: Any = None
         if order["variant"] == "wasm":
-            from engine.accelerators.boxes.guest import Guest
             from engine.accelerators.library import function
-            from engine.accelerators.runners.wasm import WasmRunner
 
-            module = Path(order["module"]).read_bytes()
-            compiled = order.get("compiled")
-            self._guest = Guest(module, memory=order["memory"], compiled=compiled and Path(compiled))
+            # by name: a WebAssembly worker is the node's own, so these are not packed with the other variants
+            guest, wasm = (importlib.import_module(f"engine.accelerators.{m}") for m in ("boxes.guest", "runners.wasm"))
+            module, compiled = Path(order["module"]).read_bytes(), order.get("compiled")
+            self._guest = guest.Guest(module, memory=order["memory"], compiled=compiled and Path(compiled))
             with self._guest.within(None):
-                self._runner: Any = WasmRunner(function(order["function"]), self._guest.module, self._guest.store)
+                self._runner: Any = wasm.WasmRunner(function(order["function"]), self._guest.module, self._guest.store)
         else:
             from engine.accelerators import runners
 

@@ -69,7 +69,9 @@ def make(
 def _check(view: View, request: Request, options: Options) -> None:
     if ox.Triple(request.function, RDF.type, DAPP.Function) not in view:
         raise InputError(
-            "there is no such function", place=request.function.value, remedy="publish the library: `dappops function list --publish`"
+            "there is no such function",
+            place=request.function.value,
+            remedy="publish the library: `dappops function list --publish`",
         )
     for name, value, least in (
         ("size", request.size, 1),
@@ -93,9 +95,7 @@ def _rows(view: View, text: str, given: Mapping[str, ox.NamedNode]) -> Iterator[
         yield {name: row[i] for i, name in enumerate(names)}
 
 
-def _combinations(
-    view: View, request: Request, options: Options, views: Mapping[str, str]
-) -> Iterator[Combination]:
+def _combinations(view: View, request: Request, options: Options, views: Mapping[str, str]) -> Iterator[Combination]:
     given = {"function": request.function}
     variants = _distinct(_rows(view, views["compose-variants"], given), "variant")
     devices = _distinct(_rows(view, views["compose-devices"], {}), "device")
@@ -219,7 +219,12 @@ def _choose(view: View, request: Request, options: Options, table: _Table) -> Ch
     what = request.unit or request.function
     refused = sorted(
         (c.iri for c in table.combinations if judgement.verdicts[c.iri]),
-        key=lambda iri: (len(judgement.verdicts[iri]), _shortfall(judgement, iri), times.get(iri, float("inf")), iri.value),
+        key=lambda iri: (
+            len(judgement.verdicts[iri]),
+            _shortfall(judgement, iri),
+            times.get(iri, float("inf")),
+            iri.value,
+        ),
     )
     candidates = [
         Candidate(iri, what, True, rank == 1, total[iri], rank, scores=scored[iri])
@@ -253,7 +258,9 @@ def _choose(view: View, request: Request, options: Options, table: _Table) -> Ch
     )
 
 
-def _energies(eligible: Sequence[ox.NamedNode], forecasts: Mapping[ox.NamedNode, Forecast]) -> dict[ox.NamedNode, float]:
+def _energies(
+    eligible: Sequence[ox.NamedNode], forecasts: Mapping[ox.NamedNode, Forecast]
+) -> dict[ox.NamedNode, float]:
     """Joules of a call; what is not known counts as much as the worst that is."""
     known = [e for i in eligible if (e := forecasts[i].energy) is not None]
     worst = max(known, default=1.0)

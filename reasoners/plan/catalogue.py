@@ -25,7 +25,7 @@ MISSING = -1
 
 @dataclass
 class Catalogue:
-    """Arrays over offers (sorted by IRI) and over regions. Price per hour, W at mid load, GHz, gCO2e/kWh, ms one way."""
+    """Arrays over offers (sorted by IRI) and over regions. Price per hour, W at mid load, GHz, GiB, gCO2e/kWh, ms one way."""
 
     offers: list[ox.NamedNode]
     regions: list[ox.NamedNode]
@@ -34,10 +34,24 @@ class Catalogue:
     power: Floats
     clock: Floats
     vcpus: Floats
+    memory: Floats
     carbon_intensity: Floats
     overhead: Floats
     latency: Floats
     capacity: dict[int, int] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A host as stated: the numbers of the offers it can be had through, and what it has (NaN: not stated)."""
+
+    iri: ox.NamedNode
+    offers: tuple[int, ...]
+    vcpus: float
+    memory: float
+    power_cap: float
+    down: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class Requirement:
     start: ox.NamedNode | None
     end: ox.NamedNode | None
     placed: bool
+    reachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,7 @@ def _requirements(source: Source, iri: ox.NamedNode) -> list[Requirement]:
             start=_node(row["pathStart"]),
             end=_node(row["pathEnd"]),
             placed=_true(row["placed"]),
+            reachable=_true(row["reachable"]),
         )
         out.setdefault((node.value, subject.value, str(requirement.start), str(requirement.end)), requirement)
     return list(out.values())
@@ -205,9 +221,9 @@ def read_catalogue(source: Source, options: Options, currency: str, now: datetim
     regions, mixes = _regions(source, now)
     region_index = {r: i for i, r in enumerate(regions)}
     types = _types(source)
-    unknown = (np.nan, np.nan, np.nan)
+    unknown = (np.nan, np.nan, np.nan, np.nan)
     kinds = (kind[o] for o in offers)
-    table = np.array([types.get(k, unknown) if k is not None else unknown for k in kinds]).reshape(-1, 3)
+    table = np.array([types.get(k, unknown) if k is not None else unknown for k in kinds]).reshape(-1, 4)
     price = np.full(len(offers), np.nan)
     for row in source.rows("plan-prices"):
         at = index.get(row["offer"])
@@ -224,11 +240,47 @@ def read_catalogue(source: Source, options: Options, currency: str, now: datetim
         clock=table[:, 0],
         vcpus=table[:, 1],
         power=table[:, 2],
+        memory=table[:, 3],
         carbon_intensity=np.array([mixes[r][0] for r in regions]),
         overhead=np.array([mixes[r][1] for r in regions]),
         latency=_latency(source, region_index, options.same_region_ms),
         capacity={index[o]: int(c) for o, c in capacity.items() if index.get(o) is not None},
+        nodes=_nodes(source, index),
     )
+
+
+def _nodes(source: Source, index: Mapping[ox.NamedNode, int]) -> list[Node]:
+    """Hosts that offers lead to, by IRI. Of several values the smallest counts."""
+    offers: dict[ox.NamedNode, set[int]] = {}
+    has: dict[str, dict[ox.NamedNode, float]] = {"vcpus": {}, "memory": {}, "cap": {}}
+    down: set[ox.NamedNode] = set()
+    for row in source.rows("plan-hosts"):
+        host, at = row["host"], index.get(row["offer"])
+        if not isinstance(host, ox.NamedNode) or at is None:
+            continue
+        offers.setdefault(host, set()).add(at)
+        for name, values in has.items():
+            _keep(values, host, number(row[name]), min)
+        if _true(row["down"]):
+            down.add(host)
+    return [
+        Node(
+            host, tuple(sorted(offers[host])), *(has[name].get(host, np.nan) for name in ("vcpus", "memory", "cap")),
+            host in down,
+        )
+        for host in sorted(offers, key=lambda h: h.value)
+    ]  # fmt: skip
+
+
+def read_provisioning(source: Source, app: Application) -> dict[tuple[int, ox.NamedNode], float]:
+    """(unit, region) -> seconds to fetch the unit's image there and start it, where that is known."""
+    index = {unit: i for i, unit in enumerate(app.units)}
+    out: dict[tuple[int, ox.NamedNode], float] = {}
+    for row in source.rows("plan-provisioning", application=app.iri):
+        at, region, seconds = index.get(row["unit"]), row["region"], number(row["seconds"])
+        if at is not None and isinstance(region, ox.NamedNode) and seconds is not None:
+            out[at, region] = seconds
+    return out
 
 
 def _usable(row: ox.QuerySolution, currency: str) -> bool:
@@ -241,11 +293,12 @@ def _usable(row: ox.QuerySolution, currency: str) -> bool:
     )
 
 
-def _types(source: Source) -> dict[ox.NamedNode, tuple[float, float, float]]:
-    """Type -> clock (GHz), vcpus, power (W) at mid load. Of several values the slowest and the hungriest count."""
+def _types(source: Source) -> dict[ox.NamedNode, tuple[float, float, float, float]]:
+    """Type -> clock (GHz), vcpus, power (W) at mid load, memory (GiB). Of several the slowest and the hungriest count."""
     clock: dict[ox.NamedNode, float] = {}
     vcpus: dict[ox.NamedNode, float] = {}
     power: dict[ox.NamedNode, float] = {}
+    memory: dict[ox.NamedNode, float] = {}
     names: set[ox.NamedNode] = set()
     for row in source.rows("plan-types"):
         node = row["type"]
@@ -254,10 +307,11 @@ def _types(source: Source) -> dict[ox.NamedNode, tuple[float, float, float]]:
         names.add(node)
         _keep(clock, node, number(row["clock"]), min)
         _keep(vcpus, node, number(row["vcpus"]), min)
+        _keep(memory, node, number(row["memory"]), max)
         idle, peak = number(row["idle"]), number(row["peak"])
         if peak is not None:
             _keep(power, node, (peak + (peak if idle is None else idle)) / 2, max)
-    return {n: (clock.get(n, np.nan), vcpus.get(n, np.nan), power.get(n, np.nan)) for n in names}
+    return {n: tuple(d.get(n, np.nan) for d in (clock, vcpus, power, memory)) for n in names}  # type: ignore[misc]
 
 
 def _regions(source: Source, now: datetime) -> tuple[list[ox.NamedNode], dict[ox.NamedNode, tuple[float, float]]]:

@@ -19,8 +19,8 @@ PlanRule = ChoosingRule
 PlanStatus = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 VIEWS = (
-    "plan-calls", "plan-links", "plan-objectives", "plan-offers", "plan-prices", "plan-regions", "plan-requirements",
-    "plan-types", "plan-units", "plan-values",
+    "plan-calls", "plan-hosts", "plan-links", "plan-objectives", "plan-offers", "plan-prices", "plan-provisioning",
+    "plan-regions", "plan-requirements", "plan-types", "plan-units", "plan-values",
 )  # fmt: skip
 
 
@@ -79,6 +79,32 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """How much of one amount a plan takes; `what`: slots, power (W), vcpus or memory (GiB). `bound` None: not limited."""
+
+    what: str
+    used: float
+    bound: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostUse:
+    """One host that a plan's offers lead to: which units fit there (of an offer with several hosts: a way that fits)."""
+
+    host: ox.NamedNode
+    units: tuple[ox.NamedNode, ...]
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """Seconds until a unit's image is fetched and started where it is placed; None when not known."""
+
+    unit: ox.NamedNode
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unchecked:
     """A requirement that nothing in this plan checked, and why."""
 
@@ -112,6 +138,8 @@ class Plan(Decided):
     bound: float | None = None
     deadlines: tuple[DeadlineReport, ...] = ()
     totals: tuple[Total, ...] = ()
+    hosts: tuple[HostUse, ...] = ()
+    provisioning: tuple[Provisioning, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: Sizes = Sizes()

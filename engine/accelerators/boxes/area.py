@@ -41,6 +41,12 @@ class Area:
         """Remove all of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def __enter__(self) -> Area:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def sweep(root: Path) -> list[str]:
     """Remove cgroups and folders of starts whose owner is dead; returns their names."""

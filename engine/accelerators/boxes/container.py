@@ -107,6 +107,9 @@ class _Runtime:
         bundle, state = start.folder / "bundle", start.folder / "state"
         for folder in (bundle / "rootfs", state):
             folder.mkdir(parents=True)
+        for path in spec.system_files():  # /lib must lead to /usr/lib, not be another one: PoCL asks for /lib/../share
+            if path.is_symlink():
+                (bundle / "rootfs" / path.relative_to("/")).symlink_to(os.readlink(path))
         (bundle / "config.json").write_text(json.dumps(config(start, managed=group is not None)), encoding="utf-8")
         crun = Path(self._path).name.startswith("crun")
         control = [self._path, "--root", str(state)]
@@ -141,7 +144,7 @@ def config(start: Spec, *, managed: bool) -> dict[str, Any]:
     # the container's first process dies with the runtime, which dies with its starter
     launcher = spec.launched({"parent": 0}, tuple(spec.inside(a, APP, SCRATCH) for a in start.argv))
     argv = [LAUNCHER if a == str(spec.LAUNCHER) else a for a in launcher]
-    bound = [(p, str(p)) for p in (*spec.system_files(), *start.reads)]
+    bound = [(p, str(p)) for p in (*spec.system_files(), *start.reads) if not p.is_symlink()]
     if os.path.isdir("/sys/devices"):
         bound.append((Path("/sys/devices"), "/sys/devices"))
     bound += [(spec.LAUNCHER, LAUNCHER), (start.app, APP)]

@@ -26,7 +26,11 @@ class WasmRunner:
         import wasmtime
 
         self._function = function
-        self._store = wasmtime.Store() if store is None else store
+        self._store: Any = wasmtime.Store() if store is None else store
+        self._heap: Any
+        self._memory: Any
+        self._run: Any
+        self._scratch: Any
         try:
             if isinstance(module, bytes):
                 module = wasmtime.Module(self._store.engine, module)

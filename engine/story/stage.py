@@ -1,0 +1,75 @@
+"""What the steps of the story share: the knowledge base, the settings, what earlier steps left, and where they tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import NotAvailableError
+from engine.kb import KnowledgeBase
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the story is played. Times in seconds; rates per second.
+
+    `mode` is how hosts are emulated: `namespaces`, `plain`, or `auto` (namespaces where this machine lets us).
+    """
+
+    seed: int = 7
+    mode: str = "auto"
+    source: str = "cloud"  # catalogue: cloud, ec2, azure, none
+    opencl: bool = True
+    learn: float = 30.0
+    patience: float = 60.0
+    recovery: float = 45.0
+    frame_rate: float = 4.0
+    cameras: int = 3
+
+    def key(self) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with."""
+        return {"mode": self.mode, "source": self.source, "opencl": self.opencl}
+
+
+@dataclass(slots=True)
+class Told:
+    """What one step says: lines for people, data for programs, and what this machine did not let it do."""
+
+    lines: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Add a line."""
+        self.lines.append(text)
+
+    def lacks(self, what: str | NotAvailableError) -> None:
+        """Note what was not available here, once."""
+        text = str(what)
+        if text not in self.missing:
+            self.missing.append(text)
+
+
+@dataclass(slots=True)
+class Stage:
+    """One run of the story on one knowledge base; `left` is the data of the steps that ended, by number."""
+
+    kb: KnowledgeBase
+    settings: Settings
+    examples: Path
+    left: dict[int, dict[str, Any]] = field(default_factory=dict)
+    progress: Progress = lambda what, done, total: None
+
+    @property
+    def home(self) -> Path | None:
+        """Folder of the knowledge base; None when it is kept in memory."""
+        return self.kb.home
+
+    @property
+    def application(self) -> str:
+        """IRI of the application that step 1 described."""
+        return str(self.left[1]["application"])
