@@ -26,7 +26,7 @@ from engine.accelerators import boxes, client
 from engine.accelerators.boxes import spec
 from engine.accelerators.boxes.trial import unavailable
 from engine.accelerators.client import Answer, CallError
-from engine.accelerators.packages import SOURCES, Package, Store
+from engine.accelerators.packages import ENTRY, GUEST, SOURCES, Package, Store, sources
 from engine.errors import NotAvailableError
 
 START = 60.0  # seconds: PoCL builds a kernel for some seconds, on a busy machine longer
@@ -96,7 +96,10 @@ def launch(
         if package.box == "wasm":
             made = compiled(store, package, area)
             order |= {"module": "{app}/module.wasm", "memory": limits.memory, "compiled": str(made)}
-            worker, reads = str(SOURCES / "engine/accelerators/worker.py"), _installed(made)
+            worker, reads = f"{{app}}/{ENTRY}", (made,)
+            for path, data in sources(package.function, "wasm").items():  # the node's part: the guest is the package
+                (room / "app" / path).parent.mkdir(parents=True, exist_ok=True)
+                (room / "app" / path).write_bytes(data)
         elif package.box == "container":
             worker = package.entry  # absolute inside the image
         start = boxes.Spec(
@@ -113,11 +116,6 @@ def launch(
     return Launched(package, started, ours, errors, room)
 
 
-def _installed(made: Path) -> tuple[Path, ...]:
-    """What a WebAssembly worker reads of this installation: its own code, not the folder around it."""
-    return (SOURCES / "engine", SOURCES / "reasoners", made)
-
-
 def compiled(store: Store, package: Package, area: boxes.Area) -> Path:
     """A module compiled for this machine, kept by its digest and wasmtime's version.
 
@@ -131,10 +129,10 @@ def compiled(store: Store, package: Package, area: boxes.Area) -> Path:
     room = area.room("compile")
     try:
         store.unpack(package, room / "app")
-        program = (str(SOURCES / "engine/accelerators/boxes/guest.py"), "{app}/module.wasm", "{scratch}/compiled")
+        program = (str(SOURCES / GUEST), "{app}/module.wasm", "{scratch}/compiled")
         start = boxes.Spec(
             room.name, room / "app", room / "scratch", room / "box", (spec.interpreter(), "-I", *program),
-            reads=_installed(target),
+            reads=(SOURCES / GUEST,),
         )  # fmt: skip
         with boxes.get("wasm").start(start, stderr=subprocess.PIPE) as started:
             _, errors = started.process.communicate(timeout=COMPILE)

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).resolve().parents[2]  # holds `engine/` and `reasoners/`
 ENTRY = "engine/accelerators/worker.py"
+GUEST = "engine/accelerators/boxes/guest.py"
 EMPTY = b'"""Packed: only what this function needs."""\n'
-RUNNER = {"numpy": "array", "native": "array", "opencl": "opencl"}
-LIBRARY = {"numpy": ("array.py",), "native": ("native.py",), "opencl": ("kernel.cl",)}
+RUNNER = {"numpy": "array", "native": "array", "opencl": "opencl", "wasm": "wasm"}
+LIBRARY = {"numpy": ("array.py",), "native": ("native.py",), "opencl": ("kernel.cl",), "wasm": ()}
 NEEDS = {"numpy": "numpy", "native": "", "opencl": "numpy pyopencl", "wasm": "wasmtime"}  # of the node's Python
 KINDS = {  # box -> class, isolation level, media type
     "process": ("ProcessPackage", "ProcessIsolation", "application/x-tar"),
@@ -196,10 +197,14 @@ def _one(store: Store, name: str, variant: str, box: str, replaced: Mapping[str,
 
 
 def sources(name: str, variant: str, replaced: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
-    """The files that a worker for this variant needs, by path: what it imports, followed, and its kernel."""
+    """The files that a worker for this variant needs, by path: what it imports, followed, and its kernel.
+
+    A WebAssembly package is its module alone; the worker around the guest is made of these, by the node.
+    """
     folder = function(name).folder.relative_to(SOURCES).as_posix()
     start = [ENTRY, f"engine/accelerators/runners/{RUNNER[variant]}.py", f"{folder}/__init__.py"]
     start += [f"{folder}/{part}" for part in LIBRARY[variant]]
+    start += [GUEST] if variant == "wasm" else []
     found: dict[str, bytes] = {}
     while start:
         path = start.pop()

@@ -32,16 +32,16 @@ TAGGED = frozenset(
     ("admin", "comm", "devel", "graphics", "libs", "misc", "net", "oldlibs", "python", "science", "sound", "utils", "web")
 )
 TAGS = re.compile(
-    r"works-with::(video|audio|image|db|network-traffic|logfile|semantic-data)$|works-with-format::(mp[34]|mpeg|ogg|avi)"
-    r"|use::(transmission|storing|proxying|monitor|routing|synchronizing|downloading)$|protocol::"
+    r"works-with::(video|audio|image|image:raster|db|network-traffic|semantic-data)$|works-with-format::(mp[34]|mpeg|ogg|avi)"
+    r"|use::(transmission|storing|proxying|monitor|routing|synchronizing)$|protocol::(bittorrent|db:|dns|http|nfs|rtp|snmp|ssl|tcp|udp|voip|webdav|zeroconf)"
     r"|network::(server|service|load-balancing|hiavailability|vpn|routing|firewall)|web::(server|appserver|application|cgi)"
-    r"|security::(cryptography|integrity|authentication|privacy|ids|firewall)|admin::(monitoring|cluster|virtualization|backup)"
+    r"|security::(cryptography|integrity|privacy|ids|firewall)|admin::(monitoring|cluster|virtualization)"
 )
 TOPICS = re.compile(
-    r"\b(video|audio|codecs?|webrtc|rt[ms]?p|srt|streaming|streams?|transcod\w+|multimedia|camera|computer vision|opencv"
+    r"\b(video|audio|codecs?|webrtc|rt[ms]?p|srt|streaming|transcod\w+|multimedia|camera|computer vision|opencv|gstreamer|ffmpeg|stun|tpm"
     r"|blockchain|bitcoin|cryptocurrency|digital currency|peer-to-peer|distributed (hash|ledger|storage|file|object|database)"
     r"|object stor\w+|key-value|time.series|metrics|prometheus|monitoring|forward error|erasure|message (broker|queue)|mqtt|amqp"
-    r"|servers?|daemon|gateway|relay|tunnel|broker|reverse proxy|sparql|rdf|triple ?store|recommend\w+ (system|engine)|machine learning|opencl|container runtime|orchestrat\w+"
+    r"|gateway|relay|tunnel|broker|reverse proxy|sparql|rdf|triple ?store|recommend\w+ (system|engine)|machine learning|opencl|container runtime|orchestrat\w+"
     r"|consensus|raft|digital signatures?|timestamp\w*|tamper\w*|load balanc\w+|traffic shap\w+)\b",
     re.IGNORECASE,
 )

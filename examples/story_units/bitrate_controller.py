@@ -2,7 +2,8 @@
 
 Every two seconds it reads stream-monitor and tells venue-relay how many pictures a second of each camera are wanted:
 a little more while all is well, a third less when pictures get old or take long (additive increase, multiplicative
-decrease). Without the monitor it changes nothing; the relay forgets a wish after 30 seconds.
+decrease). When no picture arrives at all that is an outage, not a narrow way, and the wish stays. Without the monitor it
+changes nothing; the relay forgets a wish after 30 seconds.
 
 GET /target   {"frames_per_second", "why"}
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from unit import Reply, Request, Unit
 
-LOWEST, HIGHEST, STEP, CUT = 1.0, 12.0, 0.5, 0.67
+LOWEST, HIGHEST, STEP, CUT = 1.0, 12.0, 1.0, 0.67
 LATE, OLD = 0.4, 1.0  # seconds: a unit's mean answer; age of the picture shown
 PERIOD = 2.0
 
@@ -24,7 +25,10 @@ def next_target(target: float, streams: dict[str, dict[str, Any]]) -> tuple[floa
     slow = [name for name, told in sorted(streams.items()) if told.get("seconds", 0.0) > LATE]
     if slow:
         return max(LOWEST, target * CUT), f"{' and '.join(slow)} take longer than {LATE:g} s"
-    if streams.get("player-gateway", {}).get("age", 0.0) > OLD:
+    shown = streams.get("player-gateway", {})
+    if not shown.get("frames_per_second"):
+        return target, "no picture arrives: asking for fewer would not help"
+    if shown.get("age", 0.0) > OLD:
         return max(LOWEST, target * CUT), f"the picture shown is older than {OLD:g} s"
     return min(HIGHEST, target + STEP), "the way is free"
 

@@ -265,11 +265,15 @@ def _nodes(source: Source, index: Mapping[ox.NamedNode, int]) -> list[Node]:
             down.add(host)
     return [
         Node(
-            host, tuple(sorted(offers[host])), *(has[name].get(host, np.nan) for name in ("vcpus", "memory", "cap")),
-            host in down,
+            iri=host,
+            offers=tuple(sorted(offers[host])),
+            vcpus=has["vcpus"].get(host, np.nan),
+            memory=has["memory"].get(host, np.nan),
+            power_cap=has["cap"].get(host, np.nan),
+            down=host in down,
         )
         for host in sorted(offers, key=lambda h: h.value)
-    ]  # fmt: skip
+    ]
 
 
 def read_provisioning(source: Source, app: Application) -> dict[tuple[int, ox.NamedNode], float]:

@@ -10,12 +10,16 @@ import numpy as np
 import pyoxigraph as ox
 
 from reasoners.decision import Candidate, Conflict, Placement, Rejection, ScoreComponent, Verdict, number
+from reasoners.plan.hosting import amounts_of, host_uses
 from reasoners.plan.instance import EPSILON, Instance, Ints, Limit
-from reasoners.plan.model import DeadlineReport, Options, Plan, Sizes, Total
+from reasoners.plan.model import DeadlineReport, HostUse, Options, Plan, Provisioning, Sizes, Total
 from reasoners.plan.problem import Problem
 from reasoners.plan.reduce import least_time, possible_hops
+from reasoners.plan.room import Host
 from reasoners.plan.solve import Answer, solve
-from reasoners.vocab import DAPP
+from reasoners.vocab import DAPP, DAPPI
+
+HOSTS_APART = 20  # with more hosts a conflict names them together: each apart would cost a solution
 
 
 def tell(problem: Problem, answer: Answer) -> Plan:
@@ -50,6 +54,8 @@ def tell(problem: Problem, answer: Answer) -> Plan:
         bound=answer.bound,
         deadlines=deadlines,
         totals=_totals(problem, answer.choice),
+        hosts=_hosts(problem, answer.choice),
+        provisioning=_provisioning(problem, answer.choice),
         unchecked=tuple(problem.unchecked),
         notes=tuple(problem.notes),
         sizes=Sizes(
@@ -189,6 +195,25 @@ def _totals(problem: Problem, choice: Sequence[int]) -> tuple[Total, ...]:
     return tuple(out)
 
 
+def _hosts(problem: Problem, choice: Sequence[int]) -> tuple[HostUse, ...]:
+    placed: dict[int, list[int]] = {}
+    for u, i in enumerate(choice):
+        placed.setdefault(int(problem.instance.offer[u][i]), []).append(u)
+    return host_uses(problem.catalogue, problem.instance.hosts, problem.application.units, placed)
+
+
+def _provisioning(problem: Problem, choice: Sequence[int]) -> tuple[Provisioning, ...]:
+    """Told when any unit's time is known anywhere, or a requirement asks."""
+    asked = any(r.metric == DAPPI.ProvisioningTime for r in problem.application.requirements)
+    if not (problem.provisioning or asked):
+        return ()
+    out = []
+    for u, i in enumerate(choice):
+        region = problem.catalogue.regions[int(problem.instance.region[u][i])]
+        out.append(Provisioning(problem.application.units[u], problem.provisioning.get((u, region))))
+    return tuple(out)
+
+
 def _unit_conflict(problem: Problem, unit: int) -> Conflict:
     """A minimal set of constraints that leaves this unit nothing, and the fewest to give up to leave something."""
     table = problem.table
@@ -219,6 +244,11 @@ def _joint_conflict(problem: Problem) -> list[Conflict]:
     parts += [("budget", i) for i in range(len(problem.totals))]
     if instance.capacity:
         parts.append(("capacity", 0))
+    bounding = [n for n, host in enumerate(instance.hosts) if host.has and host.needs]
+    if len(bounding) > HOSTS_APART:
+        parts.append(("hosts", 0))
+    else:
+        parts += [("host", n) for n in bounding]
     members = list(parts)
     for part in parts:
         rest = [p for p in members if p != part]
@@ -228,6 +258,8 @@ def _joint_conflict(problem: Problem) -> list[Conflict]:
         "limit": lambda i: problem.deadlines[i].requirement,
         "budget": lambda i: problem.totals[i].constraint,
         "capacity": lambda _: DAPP.hasCapacityLimit,
+        "host": lambda n: problem.catalogue.nodes[n].iri,
+        "hosts": lambda _: DAPP.obtainedThrough,
     }
     nodes = sorted({names[kind](i) for kind, i in members}, key=lambda n: n.value)
     texts = [text for kind, i in members if (text := _relaxation(problem, kind, i))]
@@ -240,6 +272,10 @@ def _only(instance: Instance, parts: Sequence[tuple[str, int]], options: Options
         limits=[instance.limits[i] for kind, i in parts if kind == "limit"],
         budgets=[instance.budgets[i] for kind, i in parts if kind == "budget"],
         capacity=instance.capacity if ("capacity", 0) in parts else {},
+        hosts=[
+            host if ("hosts", 0) in parts or ("host", n) in parts else Host((), ())
+            for n, host in enumerate(instance.hosts)
+        ],
     )
     return solve(some, time_limit=options.time_limit, gap=1.0, seed=options.seed).status
 
@@ -249,7 +285,7 @@ def _relaxation(problem: Problem, kind: str, i: int) -> str:
     if kind == "limit":
         limit = problem.deadlines[i].limit
         name = problem.deadlines[i].requirement.value
-        alone = replace(instance, limits=[limit], budgets=[], capacity={})
+        alone = replace(instance, limits=[limit], budgets=[], capacity={}, hosts=[])
         best = least_time(alone, limit)
         if best == float("inf"):
             gaps = [
@@ -266,6 +302,14 @@ def _relaxation(problem: Problem, kind: str, i: int) -> str:
         total = problem.totals[i]
         least = sum(float(v.min()) for v in instance.budgets[i].values)
         return f"{total.constraint.value}: no choice is below {least:.4g}; raise its bound of {total.bound:g}"
+    if kind == "host":
+        node = problem.catalogue.nodes[i]
+        has = dict(zip(amounts_of(node), instance.hosts[i].has, strict=False))
+        units = {"power": "W", "memory": "GiB", "vcpus": "virtual processors"}
+        given = " and ".join(f"{value:g} {units[name]}" for name, value in has.items()) or "the room its offers share"
+        return f"{node.iri.value}: it gives {given}; more room there, or other offers for some units"
+    if kind == "hosts":
+        return "hosts are asked for more than they have, whichever offers are chosen"
     return "offers with a capacity limit are asked for by more units than they can hold"
 
 

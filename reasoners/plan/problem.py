@@ -24,8 +24,10 @@ from reasoners.plan.catalogue import (
     Source,
     read_application,
     read_catalogue,
+    read_provisioning,
     read_values,
 )
+from reasoners.plan.hosting import build_hosts, exclude_unhosted
 from reasoners.plan.instance import Budget, Floats, Instance, Ints, Limit, path_limit
 from reasoners.plan.judge import Body, Table, judge
 from reasoners.plan.model import Ask, Options, PlanRule, Unchecked
@@ -34,7 +36,7 @@ from reasoners.sparql.conclusions import active
 from reasoners.vocab import DAPP, DAPPI, XSD
 
 TIMES = (DAPPI.EndToEndLatency, DAPPI.ResponseTime)
-COMPUTED = (DAPPI.HourlyPrice, DAPPI.PowerDraw, DAPPI.CarbonRate)
+COMPUTED = (DAPPI.HourlyPrice, DAPPI.PowerDraw, DAPPI.CarbonRate, DAPPI.ProvisioningTime)
 Worst = Callable[[Iterable[float]], float]
 OPERATORS = (DAPPI.AtLeast, DAPPI.AtMost, DAPPI.Equal, DAPPI.OneOf, DAPPI.NoneOf)
 
@@ -90,6 +92,7 @@ class Problem:
     cost: list[Floats]
     instance: Instance
     unchecked: list[Unchecked]
+    provisioning: dict[tuple[int, ox.NamedNode], float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -110,6 +113,8 @@ def build(ask: Ask) -> Problem:
     }
     table = judge(view, application, app.units, catalogue.offers, plan_rules, given)
     _exclude_gaps(table, catalogue)
+    hosts = build_hosts(catalogue)
+    exclude_unhosted(table, catalogue, hosts)
     deadlines = _deadlines(app)
     time = _times(app, catalogue)
     _exclude_slow(table, deadlines, time)
@@ -135,6 +140,7 @@ def build(ask: Ask) -> Problem:
         limits=[d.limit for d in deadlines],
         budgets=[Budget(tuple(t.values[k] for k in eligible), t.bound) for t in totals],
         capacity=catalogue.capacity,
+        hosts=hosts,
         worst_latency=max([float(known.max(initial=0.0)), *(d.limit.bound for d in deadlines if not d.limit.hard)]),
     )
     if late and all(len(k) for k in eligible):
@@ -154,6 +160,7 @@ def build(ask: Ask) -> Problem:
         cost=cost,
         instance=instance,
         unchecked=_unchecked(app, table, plan_rules, totals),
+        provisioning=read_provisioning(source, app),
         notes=[*table.notes, *notes],
     )
 
@@ -446,14 +453,15 @@ def _unchecked(
     for r in app.requirements:
         if r.iri in spoke or is_time(r):
             continue
-        if r.placed:
-            reason = "" if mentioned(DAPP.allowedPlace) else "no rule speaks of places"
+        if r.placed or r.reachable:
+            unread = [p for p, on in ((DAPP.allowedPlace, r.placed), (DAPP.reachableOnly, r.reachable)) if on]
+            reason = "" if all(mentioned(p) for p in unread) else "no rule speaks of the places it names"
         elif r.metric is None:
             reason = "it constrains no metric and names no place"
         elif r.operator not in OPERATORS:
             reason = "it has no operator that planning knows"
         elif r.metric in COMPUTED:
-            same = mentioned(r.metric, r.operator) and not r.soft
+            same = mentioned(r.metric, r.operator, DAPP.discouragedFor if r.soft else DAPP.excludedFor)
             reason = "" if same else "no rule compares this metric in this way"
         elif r.property is None:
             reason = "its metric names no dapp:valueProperty: only measurements in operation can tell"

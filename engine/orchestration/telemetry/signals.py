@@ -59,12 +59,14 @@ class Target:
         self.grid, self.points = grid, grid.times()
         self.moments: list[float] = []  # when it was up
         self.asked: dict[float, float] = {}  # when it was asked: whether it was up
+        self._asked_at: list[float] = []
         self.series: dict[str, list[Series]] = defaultdict(list)
 
     def add(self, series: Series) -> None:
         """Take one series in."""
         if series.name == "up":
             self.asked = dict(zip(series.times, series.values, strict=True))
+            self._asked_at = list(self.asked)
             self.moments = [time for time, up in self.asked.items() if up]
         else:
             self.series[series.name].append(series)
@@ -92,13 +94,12 @@ class Target:
         return out
 
     def windows(self) -> list[tuple[int, int] | None]:
-        """For each point, the first and last moment of its window; None when it has fewer than two."""
+        """For each point, the first and last moment of its window; None when it has fewer than two, or is down now."""
         found: list[tuple[int, int] | None] = []
         for point in self.points:
             last = bisect_right(self.moments, point + 1e-6) - 1
             first = bisect_right(self.moments, point - self.grid.window + 1e-6)
-            # a target that has just come up again begins its window there: rates over an outage mean nothing
-            found.append((first, last) if last > first else None)
+            found.append((first, last) if last > first and self.up_at(point) else None)
         return found
 
     def rate(self, counts: Sequence[float] | None) -> list[float] | None:
@@ -127,12 +128,20 @@ class Target:
         if sums is None:
             return None
         known = self.latest(self.moments, [value * scale for value in sums])
-        up = self.reachable()
-        return [value if answered else NOTHING for value, answered in zip(known, up, strict=True)]
+        return self.while_up(known)
 
     def reachable(self) -> list[float]:
         """1 or 0 at each point: whether it answered when it was last asked."""
         return self.latest(list(self.asked), list(self.asked.values()))
+
+    def up_at(self, point: float) -> bool:
+        """Whether it answered when it was last asked before a point."""
+        at = bisect_right(self._asked_at, point + 1e-6) - 1
+        return at >= 0 and self.asked[self._asked_at[at]] > 0
+
+    def while_up(self, values: Sequence[float]) -> list[float]:
+        """The values, unknown where the target does not answer."""
+        return [value if self.up_at(point) else NOTHING for point, value in zip(self.points, values, strict=True)]
 
     def quantile(self, name: str, share: float = QUANTILE) -> list[float] | None:
         """A quantile over the window from histogram buckets, their labels other than `le` added up."""
@@ -241,7 +250,6 @@ def of_host(target: Target) -> dict[ox.NamedNode, list[float] | None]:
 def of_ways(target: Target) -> dict[tuple[str, ox.NamedNode], list[float]]:
     """(peer, metric): what an agent measured on the way to each peer; milliseconds, share, megabytes a second."""
     out: dict[tuple[str, ox.NamedNode], list[float]] = {}
-    up = target.reachable()
 
     def labelled(name: str, peer: str) -> list[float] | None:
         return target.summed(name, lambda labels: labels.get("peer") == peer)
@@ -261,13 +269,13 @@ def of_ways(target: Target) -> dict[tuple[str, ox.NamedNode], list[float]]:
             for series in target.series.get(name, ()):
                 if dict(series.labels).get("peer") == peer:
                     # what an agent stopped telling (the peer is gone) is unknown at once: it lasts one step and a half
-                    reach = 1.5 * grid_step(target)
+                    reach = 1.5 * pace(target)
                     values = target.latest(series.times, [value * scale for value in series.values], reach)
-                    out[peer, metric] = [v if answered else NOTHING for v, answered in zip(values, up, strict=True)]
+                    out[peer, metric] = target.while_up(values)
     return out
 
 
-def grid_step(target: Target) -> float:
+def pace(target: Target) -> float:
     """The usual time between two scrapes of a target, at least the grid's step."""
     gaps = [b - a for a, b in zip(target.moments, target.moments[1:], strict=False)]
     return max(target.grid.step, median(gaps) if gaps else 0.0)
