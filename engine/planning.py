@@ -121,18 +121,19 @@ def record(
     name: str,
     message: str,
     table: bytes | None = None,
+    request: ox.NamedNode | None = None,
     extra: Callable[[ox.NamedNode], Iterable[ox.Triple]] = lambda iri: (),
 ) -> tuple[str, Receipt, str | None]:
     """Commit what a reasoner decided, as a decision of `author` in its graph `decisions`; the lock must be held.
 
-    `table` (all candidates, too many for the graph) becomes a blob named by its hash; `extra` gives further triples about
-    the decision. Returns the decision's IRI, the receipt and the table's hash.
+    `table` (all candidates, too many for the graph) becomes a blob named by its hash; `request` is what it answers (else it
+    gets one of its own); `extra` gives further triples about the decision. Returns the decision's IRI, the receipt and the table's hash.
     """
     graph = kernel.resolve(GRAPH, author)
     iri = f"{graph}/{name}-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice
     me = ox.NamedNode(f"{kernel.base}/g/{author}/self")
     at = ox.Literal(now_utc(), datatype=XSD.dateTime)
-    triples = decision_triples(made, used_state=list(state), decided_by=me, at_time=at, base_iri=iri)
+    triples = decision_triples(made, request, used_state=list(state), decided_by=me, at_time=at, base_iri=iri)
     # who decides is said once, or every decision would lead to somebody whom nobody describes
     triples.append(ox.Triple(me, RDF.type, DAPP.Participant))
     digest = None
@@ -302,7 +303,8 @@ def _score(part: ScoreComponent, view: View) -> Json:
 def candidate_json(candidate: Candidate, view: View) -> Json:
     """A candidate as data, with what an offer costs and where it is."""
     return {
-        "offer": candidate.thing.value, **offer_json(view, candidate.thing), "eligible": candidate.eligible,
+        "offer": candidate.thing.value, "thing": _label(view, candidate.thing), **offer_json(view, candidate.thing),
+        "eligible": candidate.eligible,
         "score": candidate.score, "rank": candidate.rank, "verdicts": [verdict_json(v, view) for v in candidate.verdicts],
         "scores": [_score(s, view) for s in candidate.scores],
     }  # fmt: skip
@@ -366,6 +368,14 @@ def plan_json(made: Plan, view: View) -> Json:
             {"constraint": _label(view, t.constraint), "metric": _label(view, t.metric), "bound": t.bound, "value": t.value}
             for t in made.totals
         ],
+        "hosts": [
+            {
+                "host": _label(view, h.host), "units": [_label(view, u) for u in h.units],
+                "uses": [{"what": u.what, "used": u.used, "bound": u.bound} for u in h.uses],
+            }
+            for h in made.hosts
+        ],
+        "provisioning": [{"unit": _label(view, p.unit), "seconds": p.seconds} for p in made.provisioning],
         "unchecked": [{"requirement": _label(view, u.requirement), "reason": u.reason} for u in made.unchecked],
         "conflicts": [conflict_json(c, view) for c in made.conflicts],
         "notes": list(dict.fromkeys(made.notes)),

@@ -8,7 +8,7 @@ line's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pyoxigraph as ox
@@ -175,8 +175,9 @@ def decision_triples(
 ) -> list[ox.Triple]:
     """The record of a decision, its node being `base_iri` itself and everything it owns `base_iri/<kind>/<number>`.
 
-    No blank nodes; the same input gives the same triples. `request` None makes a request of its own. Bounded: candidates
-    are the chosen ones and the near misses that `decided` carries, all others are counts.
+    No blank nodes; the same input gives the same triples. `request` None makes a request of its own; a decision whose
+    application is its own request is for no application. Bounded: candidates are the chosen ones and the near misses that
+    `decided` carries, all others are counts.
     """
     writer = _Writer(ox.NamedNode(base_iri))
     me = writer.me
@@ -187,7 +188,8 @@ def decision_triples(
         writer.add(request, DAPP.purpose, ox.Literal(decided.purpose))
         writer.add(request, DAPP.onApplication, decided.application)
     writer.add(me, DAPP.answers, request)
-    writer.add(me, DAPP.onApplication, decided.application)
+    if decided.application != request:
+        writer.add(me, DAPP.onApplication, decided.application)
     writer.add(me, DAPP.decidedBy, decided_by)
     writer.add(me, DAPP.atTime, at_time)
     if decided.solver:
@@ -305,17 +307,22 @@ def read_decision(view: View, iri: ox.NamedNode) -> Record:
     read = _Reader(view)
     request = read.node(iri, DAPP.answers)
     application = read.node(iri, DAPP.onApplication) or (read.node(request, DAPP.onApplication) if request else None)
+    application = application or request  # a free need is asked for no application
     if application is None:
         raise InputError("the decision names no application", place=str(iri), rule=DAPP.onApplication.value)
     placements = tuple(
         Placement(read.need(n, DAPP.placesUnit), read.need(n, DAPP.onOffer)) for n in read.owned(iri, DAPP.chose)
     )
     chosen = {(p.unit, p.offer) for p in placements}
+    purpose = read.text(iri, DAPP.purpose) or ""
+    candidates = tuple(read.candidate(n, chosen) for n in read.owned(iri, DAPP.hasCandidate))
+    if purpose == "recommend":  # places nothing: what it advises is what it ranks first
+        candidates = tuple(replace(c, chosen=c.eligible and c.rank == 1) for c in candidates)
     return Record(
-        purpose=read.text(iri, DAPP.purpose) or "",
+        purpose=purpose,
         application=application,
         placements=placements,
-        candidates=tuple(read.candidate(n, chosen) for n in read.owned(iri, DAPP.hasCandidate)),
+        candidates=candidates,
         rejections=tuple(read.rejection(n) for n in read.owned(iri, DAPP.hasRejection)),
         conflicts=tuple(read.conflict(n) for n in read.owned(iri, DAPP.hasConflict)),
         parts=tuple(read.score(n) for n in read.owned(iri, DAPP.hasScore)),

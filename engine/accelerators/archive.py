@@ -68,7 +68,9 @@ def unpack(data: bytes, target: Path, *, below: str = "") -> None:
         raise InputError(f"this archive is refused: {error}", rule="a tar archive of files and folders") from error
 
 
-def oci_image(layer: bytes, entry: list[str], architecture: str, labels: Mapping[str, str]) -> tuple[str, dict[str, bytes]]:
+def oci_image(
+    layer: bytes, entry: list[str], architecture: str, labels: Mapping[str, str]
+) -> tuple[str, dict[str, bytes]]:
     """Digest of the manifest, and all blobs by digest."""
     config = canonical({
         "architecture": architecture,

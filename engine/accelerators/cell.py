@@ -122,7 +122,10 @@ def compiled(store: Store, package: Package, area: boxes.Area) -> Path:
     Compiling runs in a wasm box of its own that never runs a guest, and only this process writes where it is kept, so
     that a tenant's worker cannot put code there.
     """
-    version = metadata.version("wasmtime")
+    try:
+        version = metadata.version("wasmtime")
+    except metadata.PackageNotFoundError as error:
+        raise unavailable(boxes.get("wasm"), boxes.get("wasm").check()) from error
     target = store.root / "compiled" / f"{package.digest.removeprefix('sha256:')}-{version}-{spec.machine()}"
     if target.is_file():
         return target
@@ -145,7 +148,9 @@ def compiled(store: Store, package: Package, area: boxes.Area) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made.replace(target)
     except subprocess.TimeoutExpired as error:
-        raise NotAvailableError(f"not available: the module did not compile in {COMPILE:.0f} s", place=package.id) from error
+        raise NotAvailableError(
+            f"not available: the module did not compile in {COMPILE:.0f} s", place=package.id
+        ) from error
     finally:
         shutil.rmtree(room, ignore_errors=True)
     return target

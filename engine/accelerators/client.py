@@ -129,7 +129,9 @@ class Client:
         except (OSError, ValueError) as error:
             self.close()
             remedy = "start it with `dappops function serve`, or set DAPPOPS_BROKER"
-            raise CallError("unavailable", f"no broker: {error}", self.path or "DAPPOPS_BROKER", remedy=remedy) from error
+            raise CallError(
+                "unavailable", f"no broker: {error}", self.path or "DAPPOPS_BROKER", remedy=remedy
+            ) from error
         if answer is None:
             raise CallError("unavailable", "the broker ended during the call", self.path, remedy="start it again")
         info, output = answer

@@ -81,7 +81,7 @@ class Discovery:
 def from_json(data: dict[str, Any]) -> Discovery:
     """The reverse of `Discovery.as_json`."""
     devices = tuple(
-        Device(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}) for d in data["devices"]
+        Device(**{**d, "models": tuple(d["models"]), "extensions": tuple(d["extensions"])}) for d in data["devices"]
     )
     return Discovery(data["host"], devices, tuple(data["extensions"]), tuple(data["missing"]))
 
@@ -221,7 +221,7 @@ def device_triples(found: Discovery, graph: str) -> list[ox.Triple]:
             triples.append(ox.Triple(model, DAPP.acceleratorMemory, gib))
         if device.kind == "opencl" and device.version:
             triples.append(ox.Triple(model, DAPP.computeCapability, ox.Literal(device.version)))
-        add(device.slug, device.name, model, description(device))
+        add(device.slug, device.handle, model, description(device))
     for extension in found.extensions:
         add(f"cpu-{extension.lower()}", f"{extension} of {found.devices[0].name}", DAPPI(extension))
     return triples

@@ -32,6 +32,7 @@ from engine.accelerators.library import FUNCTIONS, function
 from engine.errors import InputError, IntegrityError, NotAvailableError, did_you_mean
 
 if TYPE_CHECKING:
+    from engine.accelerators.equality import Report
     from engine.kb import KnowledgeBase
 
 SOURCES = Path(__file__).resolve().parents[2]  # holds `engine/` and `reasoners/`
@@ -250,6 +251,22 @@ def export_oci(store: Store, package: Package, target: Path) -> None:
 def publish(kb: KnowledgeBase, built: Sequence[Package], *, graph: str = "functions", author: str | None = None) -> Any:
     """State these packages in the graph `functions`, in place of what was stated there before; idempotent."""
     return kb.call("publish_packages", packages=[asdict(p) for p in built], graph=graph, author=author)
+
+
+def published(kb: KnowledgeBase, *, graph: str = "functions", author: str | None = None) -> list[Package]:
+    """What the graph states: hand it to `broker.start`, and workers start from what was committed."""
+    return [Package(**found) for found in kb.call("published_packages", graph=graph, author=author)]
+
+
+def verify_equal(store: Store, name: str, parameters: Mapping[str, int], inputs: bytes, **options: Any) -> Report:
+    """Run the same inputs through every package of a function in its box and compare what comes out, byte for byte.
+
+    What is not available here is told with its reason and does not count; options: `area`, `limits`, `found_boxes`
+    (name -> box), `packages`. See `equality`.
+    """
+    from engine.accelerators.equality import verify
+
+    return verify(store, name, parameters, inputs, **options)
 
 
 def _write(path: Path, data: bytes) -> None:

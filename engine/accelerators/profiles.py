@@ -10,6 +10,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from statistics import median, quantiles
@@ -21,7 +22,7 @@ from engine.accelerators.devices import Device
 from engine.accelerators.library import function
 from engine.accelerators.library.describe import variant_iri
 from engine.accelerators.power import Meter, PowerModel
-from engine.errors import InputError
+from engine.errors import InputError, NotAvailableError
 from reasoners.decision import number
 from reasoners.vocab import DAPP, DAPPI, RDF, XSD
 
@@ -68,12 +69,23 @@ class _Boxed:
 
     def call(self, inputs: bytes, parameters: Mapping[str, int]) -> tuple[bytes, float]:
         """See `Session`."""
-        answer = self._cell.call(inputs, parameters, deadline_ms=DEADLINE_MS)
+        with _told():
+            answer = self._cell.call(inputs, parameters, deadline_ms=DEADLINE_MS)
         return answer.output, float(answer.info["cpu"])
 
     def close(self) -> None:
         """See `Session`."""
         self._cell.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    from engine.accelerators.client import CallError
+
+    try:
+        yield
+    except CallError as error:
+        raise NotAvailableError(error.message, place=error.place, rule=error.rule, remedy=error.remedy) from error
 
 
 def boxed(store: Store, area: Area) -> Opener:
@@ -85,7 +97,8 @@ def boxed(store: Store, area: Area) -> Opener:
 
     def start(name: str, variant: str, device: Device, box: str) -> Session:
         handle = device.handle if device.kind != "cpu" else ""
-        return _Boxed(Cell(store, store.find(name, variant, box), area, device=handle))
+        with _told():
+            return _Boxed(Cell(store, store.find(name, variant, box), area, device=handle))
 
     return start
 

@@ -6,14 +6,23 @@ is there stays, what is gone is removed, a second call changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from platform import node as host_name
 
 import pyoxigraph as ox
 
+from engine import planning, resources
 from engine.accelerators import devices, library, profiles
 from engine.accelerators.library import describe
+from engine.errors import InputError, did_you_mean
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method
+from reasoners.compose import Choice, Options, Request, combination_triples, compose, request_triples
+from reasoners.decision import labels
+from reasoners.graph import View
+from reasoners.vocab import DAPP, DAPPI, RDF
 
 DEVICES, FUNCTIONS = "devices", "functions"
 
@@ -26,8 +35,8 @@ def publish_devices(kernel: Kernel, params: Json, caller: Caller) -> Json:
     node = devices.node_iri(graph, found.host).value
 
     def mine(triple: ox.Triple) -> bool:
-        subject = triple.subject.value
-        return bool(subject == node or subject.startswith(f"{node}/"))
+        subject = _subject(triple)
+        return subject == node or subject.startswith(f"{node}/")
 
     made = devices.device_triples(found, graph)
     return {**_replace(kernel, params, caller, graph, mine, made, f"devices of {found.host}"), "node": node}
@@ -43,7 +52,7 @@ def publish_functions(kernel: Kernel, params: Json, caller: Caller) -> Json:
     variants = {v for name in library.FUNCTIONS for v in library.function(name).variants}
 
     def mine(triple: ox.Triple) -> bool:
-        name, _, rest = triple.subject.value.removeprefix(f"{graph}/").partition("/")
+        name, _, rest = _subject(triple).removeprefix(f"{graph}/").partition("/")
         part = not rest or rest in variants or rest.startswith("parameter/")
         return name in library.FUNCTIONS and part and triple.predicate in said
 
@@ -63,6 +72,146 @@ def publish_profiles(kernel: Kernel, params: Json, caller: Caller) -> Json:
     subjects = {t.subject for t in made}
     count = len(params["profiles"])
     return _replace(kernel, params, caller, graph, lambda t: t.subject in subjects, made, f"{count} profiles")
+
+
+@cache
+def views() -> Mapping[str, str]:
+    """Texts of the named SELECTs through which the composer reads."""
+    return {p.stem: p.read_text(encoding="utf-8") for p in resources.files("queries/views", "compose-*.rq")}
+
+
+@method
+def choose_function(kernel: Kernel, params: Json, caller: Caller) -> Json:
+    """Choose variant, device and box for a function and commit the decision (unless `dry_run`).
+
+    `function`: a name of the author's graph `functions`, or an IRI; `size` in items; `calls`, `deadline` (ms),
+    `isolation` (box or level), `unit`, `node` (IRIs; the node of this host by default), weights `time` and `energy`,
+    `caution`, `misses`.
+    """
+    author = _author(kernel, params)
+    with kernel.lock.held():
+        view = kernel.memory_view()
+        rules = kernel.gate.rules
+        state = planning.used_state(kernel, author)
+        graph = kernel.resolve(FUNCTIONS, author)
+        here = devices.node_iri(kernel.resolve(DEVICES, author), host_name() or "localhost")
+    request = request_of(view, params, graph, here)
+    options = Options(
+        time_weight=float(params.get("time", 1.0)), energy_weight=float(params.get("energy", 0.0)),
+        caution=float(params.get("caution", 0.0)), misses=int(params.get("misses", 3)), base=graph,
+    )  # fmt: skip
+    choice = compose(view, request, rules, options, views=views(), now=datetime.now(UTC))
+    found = choice_json(choice, request, view)
+    if params.get("dry_run"):
+        return {"decision": None, **found}
+
+    def extra(decision: ox.NamedNode) -> Iterator[ox.Triple]:
+        yield from request_triples(ox.NamedNode(f"{decision.value}/request/1"), request)
+        for each in choice.combinations:
+            yield from combination_triples(each)
+
+    with kernel.lock.held():
+        tail = request.function.value.rsplit("/", 1)[-1]
+        iri, receipt, _ = planning.record(
+            kernel,
+            caller,
+            author,
+            choice,
+            state,
+            name="compose",
+            message=f"choose {tail} for {request.size} items",
+            extra=extra,
+        )
+    return {"decision": iri, **found, "receipt": receipt.as_json()}
+
+
+def request_of(view: View, params: Json, graph: str, here: ox.NamedNode) -> Request:
+    """The request that parameters mean. Raises InputError for names that nothing has."""
+    unit = ox.NamedNode(params["unit"]) if params.get("unit") else None
+    application = next((s for s in sorted(view.subjects(DAPP.hasUnit, unit), key=str)), None) if unit else None
+    node = ox.NamedNode(params["node"]) if params.get("node") else here
+    known = ox.Triple(node, RDF.type, DAPP.ComputeNode) in view
+    if params.get("node") and not known:
+        raise InputError("there is no such node", place=node.value, remedy="publish it: `dappops devices --publish`")
+    return Request(
+        function=function_of(view, str(params["function"]), graph),
+        size=int(params["size"]),
+        calls=int(params["calls"]) if params.get("calls") else None,
+        deadline=float(params["deadline"]) if params.get("deadline") is not None else None,
+        node=node if known else None,
+        unit=unit,
+        application=application if isinstance(application, ox.NamedNode) else None,
+        isolation=isolation_of(str(params["isolation"])) if params.get("isolation") else None,
+    )
+
+
+def function_of(view: View, name: str, graph: str) -> ox.NamedNode:
+    """The function a name or IRI means."""
+    node = ox.NamedNode(name if "://" in name else f"{graph}/{name}")
+    if ox.Triple(node, RDF.type, DAPP.Function) not in view:
+        there = [
+            n.value.rsplit("/", 1)[-1] for n in view.subjects(RDF.type, DAPP.Function) if isinstance(n, ox.NamedNode)
+        ]
+        raise InputError(
+            f"no function {name!r} is published{did_you_mean(name, there)}",
+            rule=f"functions: {', '.join(sorted(there)) or 'none'}", remedy="publish the library: `dappops function list --publish`",
+        )  # fmt: skip
+    return node
+
+
+def isolation_of(name: str) -> ox.NamedNode:
+    """The isolation level of a box's name (`sandbox`) or of its own (`SandboxIsolation`, an IRI)."""
+    if "://" in name:
+        return ox.NamedNode(name)
+    level = profiles.LEVELS.get(name, name)
+    if level not in profiles.LEVELS.values():
+        raise InputError(
+            f"no isolation level {name!r}{did_you_mean(name, profiles.LEVELS)}",
+            rule=f"levels: {', '.join(profiles.LEVELS)}",
+        )
+    return DAPPI(level)
+
+
+def choice_json(choice: Choice, request: Request, view: View) -> Json:
+    """A composition as data."""
+    forecasts = dict(choice.forecasts)
+    by_iri = {c.iri: c for c in choice.combinations}
+    terms = {t for c in choice.combinations for t in (c.variant, c.device, c.box)}
+    names = labels(view, terms | {request.function})
+
+    def name(node: ox.NamedNode) -> Json:
+        return {"iri": node.value, "label": names.get(node) or node.value.replace("#", "/").rsplit("/", 1)[-1]}
+
+    def described(iri: ox.NamedNode) -> Json:
+        each, forecast = by_iri[iri], forecasts.get(iri)
+        return {
+            "option": each.label, "variant": name(each.variant), "device": name(each.device), "box": name(each.box),
+            "forecast": None if forecast is None else {
+                "time": forecast.time, "deviation": forecast.deviation, "cold": forecast.cold, "energy": forecast.energy,
+                "outside": forecast.outside,
+            },
+        }  # fmt: skip
+
+    return {
+        "function": name(request.function), "size": request.size, "calls": request.calls, "deadline": request.deadline,
+        "node": request.node.value if request.node else None, "isolation": name(request.isolation) if request.isolation else None,
+        "chosen": described(choice.chosen.iri) if choice.chosen else None, "time": choice.time, "energy": choice.energy,
+        "objective": choice.objective,
+        "candidates": [
+            {
+                **described(c.thing), "eligible": c.eligible, "rank": c.rank, "score": c.score,
+                "verdicts": [planning.verdict_json(v, view) for v in c.verdicts],
+            }
+            for c in choice.candidates
+        ],
+        "rejections": [planning.rejection_json(r, view) for r in choice.rejections],
+        "conflicts": [planning.conflict_json(c, view) for c in choice.conflicts],
+        "rules": [r.value for r in choice.rules], "notes": list(choice.notes),
+    }  # fmt: skip
+
+
+def _subject(triple: ox.Triple) -> str:
+    return triple.subject.value if isinstance(triple.subject, ox.NamedNode) else ""
 
 
 def _graph(kernel: Kernel, params: Json, name: str) -> str:

@@ -99,6 +99,7 @@ def show_plan(result: dict[str, Any]) -> None:
             [(s["metric"]["label"], f"{s['value']:.4g}", f"{s['weight']:g}", f"{s['contribution']:.4g}") for s in result["parts"]],
             right=["value", "weight", "share of score"],
         )  # fmt: skip
+    show_hosts(result)
     for deadline in result["deadlines"]:
         took = "not known" if deadline["time"] is None else f"{deadline['time']:.1f} ms"
         path = " > ".join(u["label"] for u in deadline["path"])
@@ -117,6 +118,42 @@ def show_plan(result: dict[str, Any]) -> None:
         line(f"decided with a rule of this knowledge base: {rule['label']} ({short(rule['iri'])})")
     if result["decision"]:
         line(f"decision {short(result['decision'])}; see `dappops why`")
+
+
+def show_hosts(result: dict[str, Any]) -> None:
+    """What the plan takes of the hosts its offers lead to, and how long images take to get there; nothing without any."""
+    times = {p["unit"]["iri"]: p["seconds"] for p in result["provisioning"]}
+    rows = []
+    for host in result["hosts"]:
+        uses = {u["what"]: u for u in host["uses"]}
+        known = [times.get(u["iri"]) for u in host["units"]]
+        slowest = max((t for t in known if t is not None), default=None)
+        rows.append(
+            (
+                host["host"]["label"], ", ".join(u["label"] for u in host["units"]), *(
+                    used(uses[w]) if w in uses else "" for w in ("slots", "power")
+                ),
+                "not known" if None in known and times else "" if slowest is None else f"{slowest:.1f} s",
+            )
+        )  # fmt: skip
+    if rows:
+        table(
+            "",
+            ["host", "units", "slots", "power, W", "provisioned in"],
+            rows,
+            right=["slots", "power, W", "provisioned in"],
+        )
+    if times:
+        known = [t for t in times.values() if t is not None]
+        unknown = f", {len(times) - len(known)} not known" if len(known) < len(times) else ""
+        longest = max(known, default=0.0)
+        if known:
+            line(f"provisioning: every unit's image fetched and started within {longest:.1f} s{unknown}")
+
+
+def used(use: dict[str, Any]) -> str:
+    """An amount of a host with its bound."""
+    return f"{use['used']:g}" + (f" of {use['bound']:g}" if use["bound"] is not None else "")
 
 
 def price(placement: dict[str, Any]) -> str:
@@ -188,7 +225,9 @@ def show_why(result: dict[str, Any]) -> None:
 
 
 def offer_line(candidate: dict[str, Any]) -> str:
-    """An offer on one line."""
+    """An offer, or another thing that was chosen among, on one line."""
+    if not candidate["type"]:
+        return str(candidate["thing"]["label"])
     price = f", {candidate['price']:g} {candidate['currency']}/h" if candidate.get("price") is not None else ""
     return f"{candidate['type']} in {candidate['region']} of {candidate['provider']}{price}"
 

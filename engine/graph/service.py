@@ -43,7 +43,18 @@ HOMES = {  # methods of other rooms, imported when they are called
     "plan": "engine.planning", "why": "engine.planning", "why_not": "engine.planning", "decisions": "engine.planning",
     "applications": "engine.planning",
     "publish_components": "engine.search.serve",
+    "publish_packages": "engine.accelerators.serve_packages",
+    "published_packages": "engine.accelerators.serve_packages",
     "publish_functions": "engine.accelerators.serve", "publish_devices": "engine.accelerators.serve",
+    "publish_profiles": "engine.accelerators.serve", "choose_function": "engine.accelerators.serve",
+    "deploy": "engine.orchestration.serve", "undeploy": "engine.orchestration.serve",
+    "restart": "engine.orchestration.serve", "migrate": "engine.orchestration.serve",
+    **dict.fromkeys(
+        ("operation_learned", "operation_baselines", "operation_metrics", "operation_incident", "operation_decide",
+         "operation_action", "operation_scored", "operation_ended", "operation_goals"),
+        "engine.orchestration.operation.serve",
+    ),
+    "simulate": "engine.orchestration.operation.simulate",
 }  # fmt: skip
 
 

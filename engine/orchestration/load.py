@@ -7,8 +7,8 @@ sent late in a burst. A phone thins its pictures only when the relay asks it to 
     python3 load.py --phones http://127.0.0.1:18100 --viewers http://127.0.0.1:18104 --seconds 30 --seed 7
 
 One JSON line a second on standard output, and one at the end with `"total": true`. One file on the standard library; it
-aims at loopback addresses only, and inside a network namespace of its own also at private ones: it is no tool against
-other people's machines.
+aims at loopback addresses only, and at private ones in a network that has no way out (no route but to neighbours, as in a
+namespace of the fabric): it is no tool against other people's machines.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Refused(ValueError):
     """An argument that this program does not act on."""
 
 
-def allowed(url: str, own_namespace: bool) -> tuple[str, int]:
+def allowed(url: str, test_network: bool) -> tuple[str, int]:
     """(host, port) of a URL this program may load; raises Refused."""
     parts = urlsplit(url)
     try:
@@ -51,15 +51,22 @@ def allowed(url: str, own_namespace: bool) -> tuple[str, int]:
         raise Refused(f"{url}: give http://ADDRESS:PORT with a numeric address") from None
     if parts.scheme != "http" or port is None:
         raise Refused(f"{url}: give http://ADDRESS:PORT")
-    if where.is_loopback or (own_namespace and where.is_private):
+    if where.is_loopback or (test_network and where.is_private):
         return str(where), port
-    raise Refused(f"{url}: only loopback addresses, and private ones inside a network namespace of its own, are loaded")
+    raise Refused(f"{url}: only loopback addresses, and private ones in a network without a way out, are loaded")
 
 
-def in_own_namespace() -> bool:
-    """Whether this process has another network than the machine's first process (unknown counts as no)."""
+def leads_nowhere(table: str) -> bool:
+    """Whether a routing table (`/proc/net/route`) knows neighbours but no way out: a network made for a test."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return bool(rows) and all(row[1] != "00000000" and row[2] == "00000000" for row in rows if len(row) > 2)
+
+
+def in_test_network() -> bool:
+    """Whether this process is where only neighbours can be reached, as in a namespace of the fabric."""
     try:
-        return os.readlink("/proc/self/ns/net") != os.readlink("/proc/1/ns/net")
+        with open("/proc/self/net/route", encoding="ascii") as file:
+            return leads_nowhere(file.read())
     except OSError:
         return False
 
@@ -281,7 +288,7 @@ class Run:
         return True
 
 
-def arguments(argv: list[str], own_namespace: bool) -> argparse.Namespace:
+def arguments(argv: list[str], test_network: bool) -> argparse.Namespace:
     """Checked arguments; raises Refused."""
     parser = argparse.ArgumentParser(description="phones and viewers of the rehearsal")
     parser.add_argument("--phones", help="URL of the venue relay")
@@ -304,15 +311,15 @@ def arguments(argv: list[str], own_namespace: bool) -> argparse.Namespace:
         raise Refused(f"more than {MOST_RATE:g} requests a second in all")
     if not 1 <= told.workers <= MOST_WORKERS:
         raise Refused(f"--workers: 1 to {MOST_WORKERS}")
-    told.phones = allowed(told.phones, own_namespace) if told.phones else None
-    told.viewers = allowed(told.viewers, own_namespace) if told.viewers else None
+    told.phones = allowed(told.phones, test_network) if told.phones else None
+    told.viewers = allowed(told.viewers, test_network) if told.viewers else None
     return told
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 when the run is over, 2 when an argument is refused."""
     try:
-        told = arguments(sys.argv[1:] if argv is None else argv, in_own_namespace())
+        told = arguments(sys.argv[1:] if argv is None else argv, in_test_network())
     except Refused as refused:
         print(f"load: {refused}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.errors import DappopsError, InputError, NotAvailableError, did_you_m
 from engine.orchestration import processes, programs, sandbox
 from engine.orchestration.driver import Check, Limit, Phase, Running, Workload
 from engine.orchestration.emulation.fabric import AGENT_PORT, Fabric, Notebook
-from engine.orchestration.processes import REVOKED, Mark, Process
+from engine.orchestration.processes import Mark, Process
 
 GRACE = 3.0  # seconds between asking a unit to end and killing it
 LINES = 6  # of a log, told when a unit ended
@@ -43,11 +43,16 @@ class Intent:
 
 
 class Local:
-    """See `Driver`. `home` is hidden from units, `run` is its folder for what runs."""
+    """See `Driver`. `home` is hidden from units, `run` is its folder for what runs.
+
+    `box`: `auto` (a sandbox where there is one) or `process`; `broker`: socket of the function broker, or one per unit.
+    """
 
     name = "local"
 
-    def __init__(self, fabric: Fabric, home: Path, mark: str, *, box: str = "auto", broker: Path | None = None) -> None:
+    def __init__(
+        self, fabric: Fabric, home: Path, mark: str, *, box: str = "auto", broker: Path | Mapping[str, Path] | None = None
+    ) -> None:
         self.fabric, self.home, self.run, self.mark, self.broker = fabric, home.resolve(), home.resolve() / "run", mark, broker
         self.units, self.peers = self.run / "units", self.run / "peers" / "units.json"
         self._lack = sandbox.missing() if box == "auto" else "plain processes were asked for" if box == "process" else ""
@@ -160,8 +165,8 @@ class Local:
             "DAPPOPS_LISTEN": f"{intent.address}:{intent.port}", "DAPPOPS_PEERS": str(self.peers),
             "DAPPOPS_STATE": str(state), "DAPPOPS_HOST": intent.host, "HOME": str(state),
         }  # fmt: skip
-        if self.broker is not None:
-            given["DAPPOPS_BROKER"] = str(self.broker)
+        if (broker := self._broker(intent.unit)) is not None:
+            given["DAPPOPS_BROKER"] = str(broker)
         mark = Mark(self.mark, "unit", intent.unit, intent.host, f"{intent.token}:{intent.generation}")
         child = processes.launch(
             [*self.fabric.enter(intent.host), *command], mark, self._claim(intent),
@@ -201,8 +206,12 @@ class Local:
         command = [sys.executable, str(program)]
         if intent.box == "process":
             return command, state
-        readable = [program.parent, self.peers.parent, *([self.broker.parent] if self.broker else [])]
+        broker = self._broker(intent.unit)
+        readable = [program.parent, self.peers.parent, *([broker] if broker else [])]
         return sandbox.argv(command, home=self.home, readable=readable, writable=[state]), state
+
+    def _broker(self, unit: str) -> Path | None:
+        return self.broker.get(unit) if isinstance(self.broker, Mapping) else self.broker
 
     # -- looking and ending -----------------------------------------------------------------------------------------
     def _look(self, intent: Intent, marked: Sequence[tuple[Process, Mark]]) -> Running | None:
@@ -234,7 +243,7 @@ class Local:
         else:
             how = f"ended with exit code {code}"
         said = self.log_tail(intent.unit)
-        return f"{how}; it said: {said}" if said and code != 137 and code != -9 else how
+        return f"{how}; it said: {said}" if said and code not in (137, -9) else how
 
     def _end(self, intent: Intent) -> None:
         """End what an intention started, or keep it from starting late."""

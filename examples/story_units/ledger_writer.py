@@ -1,7 +1,7 @@
 """ledger-writer: takes digests durably and seals them into a chain of batches that waits for a ledger.
 
 An entry is acknowledged after SQLite has it on disk (WAL, synchronous=FULL): a kill loses nothing that was acknowledged.
-A batch is sealed when 64 entries wait or the oldest has waited five seconds; its hash covers the batch before it and its
+A batch is sealed when 64 entries wait or the oldest has waited three seconds; its hash covers the batch before it and its
 entries. No chain is connected yet, so sealed batches stay queued, and every answer says so.
 
 POST /entries     {"source", "digests": [hex, ...]} -> {"accepted", "last"}
@@ -20,7 +20,7 @@ import time
 
 from unit import Refused, Reply, Request, Unit
 
-SIZE, WAIT = 64, 5.0  # entries; seconds
+SIZE, WAIT = 64, 3.0  # entries; seconds
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry(
   id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, digest TEXT NOT NULL, time REAL NOT NULL, batch INTEGER);

@@ -15,7 +15,7 @@ import time
 import numpy as np
 from unit import Refused, Reply, Request, Unit, Upstream
 
-REMEMBER = 5.0  # seconds a programme is used before it is asked for again
+REMEMBER = 2.0  # seconds a programme is used before it is asked for again
 
 
 def main() -> None:

@@ -279,12 +279,15 @@ class _Door(BaseHTTPRequestHandler):
                 unit.running -= 1
 
     def _body_problem(self) -> Reply | None:
-        """The body is not read: the connection cannot be used again."""
+        """Why the body is not taken; the connection is not used again then."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdigit():
             problem = Reply(411, {"error": "say the length of the body"})
         elif int(length) > MAX_BODY:
             problem = Reply(413, {"error": f"at most {MAX_BODY} bytes"})
+            left = min(int(length), 8 * MAX_BODY)  # who is still sending does not listen
+            while left > 0 and (part := self.rfile.read(min(left, 1 << 16))):
+                left -= len(part)
         else:
             return None
         self.close_connection = True

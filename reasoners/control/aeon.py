@@ -89,7 +89,7 @@ def analyse(questions: Sequence[Question], *, seconds: float = SECONDS, size: in
         lines, status, told = [], -signal.SIGKILL, []
     answers = [_read(json.loads(line)) for line in lines[: len(questions)]]
     if len(answers) < len(questions):
-        if status == -signal.SIGALRM or status == -signal.SIGKILL:
+        if status in {-signal.SIGALRM, -signal.SIGKILL}:
             reason = f"not analysed within {seconds:g} s"
         elif any("biodivine_aeon" in line for line in told):
             reason = "biodivine_aeon is not installed (pip install 'dappops[operate]')"
@@ -133,7 +133,9 @@ def _answer(aeon: Any, question: dict[str, Any], size: int) -> dict[str, Any]:
     for attractor in found[:SHOWN]:
         sides = {}
         for name in functions:
-            some = {value: not attractor.intersect(graph.mk_subspace({name: value})).is_empty() for value in (True, False)}
+            some = {
+                value: not attractor.intersect(graph.mk_subspace({name: value})).is_empty() for value in (True, False)
+            }
             sides[name] = None if all(some.values()) else some[True]
         attractors.append(
             {

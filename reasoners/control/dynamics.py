@@ -42,7 +42,9 @@ class Dynamics:
         self.network = network
         place = {v.name: i for i, v in enumerate(network.variables)}
         self._tests = [compiled(v.function, place) for v in network.variables]
-        self._free = [i for i, v in enumerate(network.variables) if not (v.steady and self._tests[i](network.state) == v.value)]
+        self._free = [
+            i for i, v in enumerate(network.variables) if not (v.steady and self._tests[i](network.state) == v.value)
+        ]
         self._goal = place[GOAL]
 
     def moves(self, state: State) -> list[tuple[int, float]]:
@@ -144,4 +146,5 @@ def _poisson(mean: float, steps: int) -> npt.NDArray[np.float64]:
         return first
     n = np.arange(steps + 1)
     logs = n * math.log(mean) - mean - np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, steps + 1)))))
-    return np.exp(logs)
+    out: npt.NDArray[np.float64] = np.exp(logs)
+    return out

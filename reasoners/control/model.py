@@ -26,6 +26,16 @@ class Suspicion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A suspicion as a value; `node`: the hypothesis that says so."""
+
+    suspect: ox.NamedNode
+    kind: ox.NamedNode
+    confidence: float
+    node: ox.NamedNode | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A node that units run on. `slots`: how many units fit (None: not known); `price` per hour of one unit there."""
 

@@ -38,17 +38,23 @@ def read_runtime(view: View, views: Mapping[str, str], application: ox.NamedNode
             raise InputError(
                 f"{len(found)} applications are deployed" if found else "nothing is deployed",
                 rule="dapp:Deployment",
-                remedy="name one of " + ", ".join(map(str, found)) if found else "deploy a plan first: `dappops deploy`",
+                remedy="name one of " + ", ".join(map(str, found))
+                if found
+                else "deploy a plan first: `dappops deploy`",
             )
         application = found[0]
     given = {ox.Variable("application"): application}
     hosts: dict[ox.NamedNode, Host] = {}
-    for row in view.select(views["control-hosts"]):
-        node = _iri(row["host"])
+    rows = list(view.select(views["control-hosts"]))
+    sharing: dict[ox.NamedNode | None, set[ox.NamedNode]] = {}  # an offer's slots are shared by the hosts it gave
+    for row in rows:
+        sharing.setdefault(_maybe(row["offer"]), set()).add(_iri(row["host"]))
+    for row in rows:
+        node, slots, several = _iri(row["host"]), _whole(row["slots"]), len(sharing[_maybe(row["offer"])])
         if node not in hosts:
             hosts[node] = Host(
-                node, _maybe(row["provider"]), _maybe(row["offer"]), _maybe(row["region"]), _whole(row["slots"]),
-                _number(row["price"]), row["state"] not in (DAPPI.Lost, DAPPI.Failed),
+                node, _maybe(row["provider"]), _maybe(row["offer"]), _maybe(row["region"]),
+                None if slots is None else -(-slots // several), _number(row["price"]), row["state"] not in (DAPPI.Lost, DAPPI.Failed),
             )  # fmt: skip
     deployments: dict[ox.NamedNode, Deployment] = {}
     for row in view.select(views["control-deployments"], substitutions=given):
@@ -103,7 +109,13 @@ def build(runtime: Runtime, *, seconds: float = ANSWER_SECONDS) -> Network:
         for number, deployment in enumerate(of_unit.get(unit, ()), 1):
             run = names.run(unit, number)
             up, free, link = names.host(deployment.host)
-            add(run, deployment.node, f"{called} runs on {runtime.name(deployment.host)}", f"{run} & {up}", deployment.runs)
+            add(
+                run,
+                deployment.node,
+                f"{called} runs on {runtime.name(deployment.host)}",
+                f"{run} & {up}",
+                deployment.runs,
+            )
             parts = [run, free] + ([link] if _talks(runtime, unit, deployment, of_unit) else [])
             choices.append(every(parts))
         if not choices:
@@ -161,7 +173,9 @@ def variable_of(runtime: Runtime, node: ox.NamedNode) -> str | None:
     deployment = runtime.deployments.get(node)
     if deployment is None:
         return None
-    same = sorted((d for d in runtime.deployments.values() if d.unit == deployment.unit and d.wanted), key=lambda d: d.node.value)
+    same = sorted(
+        (d for d in runtime.deployments.values() if d.unit == deployment.unit and d.wanted), key=lambda d: d.node.value
+    )
     return names.run(deployment.unit, same.index(deployment) + 1) if deployment in same else None
 
 

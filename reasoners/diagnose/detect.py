@@ -82,9 +82,7 @@ def metrics(view: View, views: Mapping[str, str]) -> dict[ox.NamedNode, Trait]:
 _WORSE = {"up": 1, "down": -1, "both": 0}
 
 
-def learn(
-    signals: Iterable[Signal], start: float, end: float, options: Options | None = None
-) -> tuple[Baseline, ...]:
+def learn(signals: Iterable[Signal], start: float, end: float, options: Options | None = None) -> tuple[Baseline, ...]:
     """Baselines of the signals that have enough known points between `start` and `end`, in order of the signals."""
     chosen = options or Options()
     made = []
@@ -182,7 +180,8 @@ def _deviation(signal: Signal, baseline: Baseline, now: float, options: Options)
 def _cusum(distances: Sequence[float], options: Options) -> float:
     total = 0.0
     for z in distances:
-        total = max(0.0, total + min(z, options.clip) - options.drift)
+        # not above what tells of a deviation for sure: else a long one is still told long after it is over
+        total = min(max(0.0, total + min(z, options.clip) - options.drift), options.cusum + options.clip)
     return total
 
 

@@ -31,7 +31,7 @@ def catalog() -> dict[str, Path]:
 
 def test_import_opens_offline_when_looked_up_in_the_catalog(read_turtle: Callable[[Path], list[ox.Triple]]) -> None:
     entries = catalog()
-    assert len(entries) == 11
+    assert len(entries) == 15
     seen: set[str] = set()
     waiting = ["https://w3id.org/dappops"]
     while waiting:
@@ -84,7 +84,7 @@ def test_country_lies_in_its_unions_when_places_are_followed(view: View) -> None
 
 def test_value_property_of_a_metric_is_a_property_when_it_is_named(view: View) -> None:
     named = [t.object for t in view.triples(None, DAPP.valueProperty)]
-    assert len(named) == 15
+    assert len(named) == 16
     for term in named:
         assert isinstance(term, ox.NamedNode)
         assert view.objects(term, RDF.type) & {OWL.DatatypeProperty, OWL.ObjectProperty}, term

@@ -142,7 +142,7 @@ def test_sample_violates_nothing_else_when_it_is_of_an_integrity_shape(
 def test_valid_samples_violate_nothing_when_validated(
     shape_triples: list[ox.Triple], policy: list[ox.Triple], valid: dict[str, list[ox.Triple]]
 ) -> None:
-    assert len(valid) == 4
+    assert len(valid) == 6
     validator = Validator(Shapes.parse(shape_triples))
     for name, triples in valid.items():
         assert [str(r) for r in validator.full(memory_view(policy + triples))] == [], name

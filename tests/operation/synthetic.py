@@ -249,7 +249,10 @@ class Simulator:
                 if unit in sources:
                     continue
                 feeders = [a for a, b in world.flows if b == unit]
-                offered[unit] = sum(offered[a] * (1 - min(0.9, self._loss(self.placed[a], self.placed[unit], bad) ** 2)) * up[a] for a in feeders)
+                offered[unit] = sum(
+                    offered[a] * (1 - min(0.9, self._loss(self.placed[a], self.placed[unit], bad) ** 2)) * up[a]
+                    for a in feeders
+                )
         return {u: offered[u] if up[u] else 0.0 for u in world.units}, {u: failure(u) for u in world.units}
 
     def _latency(
@@ -277,7 +280,14 @@ class Simulator:
         return math.exp(self._rng.gauss(0, share))
 
     def _unit(
-        self, unit: str, up: bool, rate: float, errors: float, latency: float, slow: dict[str, float], bad: dict[str, float]
+        self,
+        unit: str,
+        up: bool,
+        rate: float,
+        errors: float,
+        latency: float,
+        slow: dict[str, float],
+        bad: dict[str, float],
     ) -> None:
         rng, feature = self._rng, node(f"deployment/{unit}")
         host = self.placed[unit]
@@ -296,12 +306,20 @@ class Simulator:
         self._tell(feature, DAPPI.ResponseTime, latency * 1.6 * self._noise(0.12) if count else math.nan)
         work = rate * self.service[unit] * slow[host]
         self._tell(feature, DAPPI.QueueLength, float(max(0, round(rng.expovariate(1 / (0.2 + work * work))))))
-        self._tell(feature, DAPPI.CpuUse, (0.004 + self.cost[unit] * rate / max(1.0, slow[host] / 2)) * self._noise(0.08))
+        self._tell(
+            feature, DAPPI.CpuUse, (0.004 + self.cost[unit] * rate / max(1.0, slow[host] / 2)) * self._noise(0.08)
+        )
         if unit == self.world.front:
             self._tell(feature, DAPPI.ServedFrameRate, count * self._noise(0.03))
 
     def _host(
-        self, host: str, down: bool, rate: dict[str, float], up: dict[str, bool], slow: dict[str, float], bad: dict[str, float]
+        self,
+        host: str,
+        down: bool,
+        rate: dict[str, float],
+        up: dict[str, bool],
+        slow: dict[str, float],
+        bad: dict[str, float],
     ) -> None:
         rng, feature = self._rng, node(host)
         missed = down or rng.random() < self.lost_scrapes + 0.1 * bad[host]

@@ -234,6 +234,43 @@ class World:
         self.add(link, DAPP.sink, b)
         return self.add(link, DAPP.latency, latency)
 
+    def registry(
+        self, region: ox.NamedNode, megabytes_a_second: float | None, latency: float | None = None
+    ) -> ox.NamedNode:
+        """The link over which images come to a region."""
+        registry = self.add(node("registry"), RDF.type, DAPP.ImageRegistry)
+        link = self.add(node(f"registry-{local(region)}"), RDF.type, DAPP.NetworkLink)
+        self.add(link, DAPP.source, registry)
+        self.add(link, DAPP.sink, region)
+        if megabytes_a_second is not None:
+            self.add(link, DAPP.bandwidth, megabytes_a_second * 8 / 1000)
+        if latency is not None:
+            self.add(link, DAPP.latency, latency)
+        return link
+
+    def package(self, unit: ox.NamedNode, megabytes: float, name: str = "package") -> ox.NamedNode:
+        package = self.add(node(f"{local(unit)}-{name}"), RDF.type, DAPP.ProcessPackage)
+        self.add(unit, DAPP.implementedBy, package)
+        return self.add(package, DAPP.imageSize, megabytes)
+
+    def host(
+        self,
+        name: str,
+        *offers: ox.NamedNode,
+        vcpus: int | None = None,
+        memory: float | None = None,
+        cap: float | None = None,
+        state: str | None = None,
+    ) -> ox.NamedNode:
+        host = self.add(node(name), RDF.type, DAPP.EmulatedHost, DAPP.ComputeNode)
+        self.add(host, DAPP.obtainedThrough, *offers)
+        for prop, value in ((DAPP.vcpus, vcpus), (DAPP.memory, memory), (DAPP.powerCap, cap)):
+            if value is not None:
+                self.add(host, prop, value)
+        if state is not None:
+            self.add(host, DAPP.state, DAPPI(state))
+        return host
+
     def objective(self, metric: str, weight: float, direction: str = "Minimise") -> ox.NamedNode:
         goal = self.add(node(f"goal-{metric}"), RDF.type, DAPP.Objective)
         self.add(self.app, DAPP.hasObjective, goal)

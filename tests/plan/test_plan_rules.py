@@ -120,7 +120,59 @@ def stated(predicate: str) -> Sample:
     return build
 
 
+def provisioning(*, soft: bool = False) -> Sample:
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
+        world.requires(
+            world.app,
+            "wish",
+            "ProvisioningTime",
+            "AtMost",
+            20,
+            kind="QualityRequirement",
+            soft=soft,
+            weight=100 if soft else None,
+        )
+        world.package(unit, 50)
+        world.registry(node("home"), 50)
+        away = world.region("away", "FR", carbon=100, pue=1.2)
+        world.registry(away, 2.5 if bad else 25)
+        world.offer("other", node("good-type"), away, 1.0)
+
+    return build
+
+
+def unreachable(*, soft: bool = False) -> Sample:
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
+        wish = world.requires(world.app, "wish", kind="PlacementRequirement", soft=soft, weight=100 if soft else None)
+        world.add(wish, DAPP.reachableOnly, True)
+        driver, far = world.add(node("driver"), RDF.type, DAPP.Driver), world.provider("far", "Country-DE")
+        world.add(driver, DAPP.reaches, node("provider"), *(() if bad else (far,)))
+        world.offer("other", node("good-type"), node("home"), 1.0, far)
+
+    return build
+
+
+def record(world: World, unit: ox.NamedNode, bad: bool) -> None:
+    failing = world.provider("failing", "Country-DE")
+    world.offer("other", node("good-type"), node("home"), 1.0, failing)
+    incident = world.add(node("incident"), RDF.type, DAPP.Incident)
+    world.add(incident, DAPP.attributedTo, failing)
+    world.add(incident, DAPP.detectedAt, NOW - timedelta(days=29 if bad else 31))
+
+
+def host_down(world: World, unit: ox.NamedNode, bad: bool) -> None:
+    other = world.offer("other", node("good-type"), node("home"), 1.0)
+    world.host("one", other, state="Failed")
+    world.host("two", other, state="Lost" if bad else "Running")
+
+
 SAMPLES: dict[str, Sample] = {
+    "plan-provisioning-time": provisioning(),
+    "plan-soft-provisioning-time": provisioning(soft=True),
+    "plan-unreachable": unreachable(),
+    "plan-soft-unreachable": unreachable(soft=True),
+    "plan-provider-record": record,
+    "plan-host-down": host_down,
     "plan-at-least": numeric("AtLeast", 4, 8),
     "plan-at-most": numeric("AtMost", 16, 4),
     "plan-equal": equal,
@@ -148,7 +200,7 @@ SAMPLES: dict[str, Sample] = {
 
 def test_samples_are_complete() -> None:
     assert {local(r.iri) for r in SHIPPED} == set(SAMPLES)
-    assert len(SHIPPED) == 22
+    assert len(SHIPPED) == 28
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.accelerators.boxes import cgroups
+from engine.accelerators.boxes.spec import GROUPS
 
 PREFIX = "dappops"
 
@@ -48,6 +49,15 @@ class Area:
         self.close()
 
 
+def _noted(room: Path) -> list[Path]:
+    """Where that start said its cgroup lies; only what bears its name is believed."""
+    try:
+        lines = (room / "box" / GROUPS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [Path(line) for line in lines if Path(line).name == room.name and Path(line).is_relative_to(cgroups.ROOT)]
+
+
 def sweep(root: Path) -> list[str]:
     """Remove cgroups and folders of starts whose owner is dead; returns their names."""
     found = []
@@ -57,7 +67,7 @@ def sweep(root: Path) -> list[str]:
             continue
         for room in owner.iterdir():
             if room.name.startswith(f"{PREFIX}-"):
-                cgroups.sweep(room.name)
+                cgroups.sweep(room.name, _noted(room))
                 found.append(room.name)
         shutil.rmtree(owner, ignore_errors=True)
     return sorted(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,10 +101,11 @@ def of_path(path: str, *, bounds: frozenset[str]) -> Group:
     return Group(tuple(h / path.lstrip("/") for h in hierarchies), bounds)
 
 
-def sweep(name: str) -> None:
-    """Kill and remove whatever group of this name is left in a place where one is made."""
+def sweep(name: str, noted: Iterable[Path] = ()) -> None:
+    """Kill and remove whatever group of this name is left where it was `noted` and where one is made."""
     hierarchies = [ROOT] if unified() else [p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink()]
     places = {h / parent / name for h in hierarchies for parent in (Path(), own(h.name), own(), own().parent)}
+    places |= set(noted)
     left = Group(tuple(p for p in sorted(places) if p.is_dir()))
     left.kill()
     left.remove()

@@ -104,6 +104,8 @@ class _Runtime:
     def command(self, start: Spec) -> Command:
         limits = start.limits
         group = cgroups.of_path(f"/{start.name}", bounds=frozenset(_resources(limits))) if _managed() else None
+        if group is not None:
+            spec.note(start, group)
         bundle, state = start.folder / "bundle", start.folder / "state"
         for folder in (bundle / "rootfs", state):
             folder.mkdir(parents=True)

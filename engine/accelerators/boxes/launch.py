@@ -4,7 +4,8 @@ Runs by path with the standard library only (`python -I -S launch.py ORDER -- PR
 Python between fork and exec in a process with threads, and so that the same file serves inside a container. ORDER is
 JSON: `parent` (pid whose death ends this process; 0 when it lies outside this pid name space), `groups` (cgroup.procs
 files to join), `rlimits` (name -> value), `network` (false: a network name space of its own where allowed),
-`unmount` (mount points hidden in a mount name space of its own), `privileges` (false: no capability is left), `landlock` ({"read": [...], "write": [...]} paths).
+`unmount` (mount points hidden in a mount name space of its own), `privileges` (false: no capability is left),
+`landlock` ({"read": [...], "write": [...], "tcp": bool}: paths, and whether TCP stays).
 Exit code 125: it could not confine itself, and says why; the program has not run.
 """
 
@@ -64,7 +65,7 @@ def confine(order: dict[str, Any]) -> None:
         drop_capabilities()
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if order.get("landlock"):
-        landlock(order["landlock"]["read"], order["landlock"]["write"])
+        landlock(**order["landlock"])
 
 
 def limit(name: str, value: int) -> None:
@@ -104,11 +105,11 @@ def hide(mounts: list[str]) -> None:
 
 def landlock_abi() -> int:
     """Version of the kernel's Landlock, 0 where there is none."""
-    return max(0, libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(RULESET_VERSION)))
+    return max(0, int(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(RULESET_VERSION))))
 
 
-def landlock(read: list[str], write: list[str]) -> None:
-    """Read and execute only beneath `read`, write only beneath `write`; no TCP, no signals to the outside."""
+def landlock(read: list[str], write: list[str], tcp: bool) -> None:
+    """Read and execute only beneath `read`, write only beneath `write`; no signals to the outside, TCP only if `tcp`."""
     abi = landlock_abi()
     if abi == 0:
         return
@@ -116,7 +117,7 @@ def landlock(read: list[str], write: list[str]) -> None:
     ruleset = struct.pack(
         "QQQ",
         every,
-        BIND_TCP | CONNECT_TCP if abi >= 4 else 0,
+        BIND_TCP | CONNECT_TCP if abi >= 4 and not tcp else 0,
         SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS if abi >= 6 else 0,
     )
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from engine.accelerators.boxes import cgroups, launch, spec, trial
+from engine.accelerators.boxes import launch, spec, trial
 from engine.accelerators.boxes.spec import Command, Spec, Started
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
@@ -57,7 +57,7 @@ class ProcessBox:
 def prepare(start: Spec, *, landlock: bool, address_space: bool = True) -> Command:
     """The command of a bounded process on the node's own files."""
     limits = start.limits
-    group = cgroups.make(start.name, memory=limits.memory, cpus=limits.cpus, tasks=limits.tasks)
+    group = spec.grouped(start)
     app, scratch = str(start.app), str(start.scratch)
     order: dict[str, object] = {
         "parent": os.getpid(),
@@ -69,6 +69,7 @@ def prepare(start: Spec, *, landlock: bool, address_space: bool = True) -> Comma
         order["network"] = False
     if landlock:
         read = [*spec.system_files(), start.app, *start.reads, spec.LAUNCHER, *SEEN]
-        order["landlock"] = {"read": [str(p) for p in read], "write": [scratch, *DEVICES]}
+        write = [scratch, *DEVICES]
+        order["landlock"] = {"read": [str(p) for p in read], "write": write, "tcp": start.network}
     argv = tuple(spec.inside(a, app, scratch) for a in start.argv)
     return Command(spec.launched(order, argv), spec.environment_of(start, app, scratch), group)

@@ -11,7 +11,7 @@ import os
 import subprocess
 from functools import cached_property
 
-from engine.accelerators.boxes import cgroups, spec, trial
+from engine.accelerators.boxes import spec, trial
 from engine.accelerators.boxes.spec import Command, Spec, Started
 
 APP, SCRATCH = "/app", "/scratch"
@@ -52,7 +52,7 @@ class SandboxBox:
         if self._binary is None:
             raise trial.unavailable(self, trial.absent(self._wanted, REMEDY))
         limits = start.limits
-        group = cgroups.make(start.name, memory=limits.memory, cpus=limits.cpus, tasks=limits.tasks)
+        group = spec.grouped(start)
         argv = [
             self._binary, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
             *(() if start.network else ("--unshare-net",)), *self._features, "--die-with-parent", "--cap-drop", "ALL",

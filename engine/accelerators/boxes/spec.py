@@ -20,6 +20,7 @@ from engine.accelerators.boxes import cgroups
 MB = 1 << 20
 LAUNCHER = Path(__file__).with_name("launch.py")
 ADDRESS_SPACE = 2 << 30  # bytes of address space that code and libraries take beside what a program allocates
+GROUPS = "groups"  # file in a start's folder that says where its cgroup lies
 GRACE = 5.0  # seconds until what was killed must be gone
 
 # What a box may bound. `Box.bounds()` says which of them hold here; what is not named is not promised.
@@ -147,6 +148,20 @@ class Box(Protocol):
 
         It ends when the *thread* that called this ends. Raises NotAvailableError when the box does not start at all.
         """
+
+
+def grouped(start: Spec) -> cgroups.Group | None:
+    """The cgroup of a start; where it lies is noted in the start's folder, for whoever sweeps after us."""
+    limits = start.limits
+    group = cgroups.make(start.name, memory=limits.memory, cpus=limits.cpus, tasks=limits.tasks)
+    if group is not None:
+        note(start, group)
+    return group
+
+
+def note(start: Spec, group: cgroups.Group) -> None:
+    """Write down where a start's cgroup lies."""
+    (start.folder / GROUPS).write_text("".join(f"{folder}\n" for folder in group.folders), encoding="utf-8")
 
 
 def environment_of(spec: Spec, app: str, scratch: str) -> dict[str, str]:

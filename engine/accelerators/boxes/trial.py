@@ -40,13 +40,11 @@ class Trial:
             return
         self._tried = True
         with tempfile.TemporaryDirectory(prefix="dappops-trial-") as name:
-            folders = [Path(name) / part for part in ("app", "scratch", "box")]
-            for folder in folders:
-                folder.mkdir()
-            start = Spec(
-                f"dappops-trial-{os.getpid()}-{secrets.token_hex(4)}", *folders, self._program,
-                limits=Limits(memory=512 * MB, cpus=1.0),
-            )  # fmt: skip
+            app, scratch, folder = (Path(name) / part for part in ("app", "scratch", "box"))
+            for made in (app, scratch, folder):
+                made.mkdir()
+            unique = f"dappops-trial-{os.getpid()}-{secrets.token_hex(4)}"
+            start = Spec(unique, app, scratch, folder, self._program, limits=Limits(memory=512 * MB, cpus=1.0))
             self._reason = self._run(start)
 
     def _run(self, start: Spec) -> str | None:
@@ -77,4 +75,3 @@ def unavailable(box: Box, reason: str | None) -> NotAvailableError:
     """The error for starting in a box that is not available."""
     text, _, remedy = (reason or "it does not start").partition(" -> ")
     return NotAvailableError(f"not available: {text}", place=f"box {box.name}", remedy=remedy)
-

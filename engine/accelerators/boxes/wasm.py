@@ -12,7 +12,7 @@ from engine.accelerators.boxes import launch, process, spec, trial
 from engine.accelerators.boxes.spec import Command, Spec, Started
 
 REMEDY = 'pip install "dappops[accelerators]"'
-ANSWER = "(module (func (export \"f\") (result i32) i32.const 42))"
+ANSWER = '(module (func (export "f") (result i32) i32.const 42))'
 
 
 class WasmBox:

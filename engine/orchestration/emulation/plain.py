@@ -33,11 +33,13 @@ class Plain:
     def up(self, topology: Topology) -> bool:
         """See `Fabric`."""
         known = self.notebook.read()
-        adopted = known.get("mode") == self.mode and set(known.get("hosts", [])) == set(topology.hosts)
+        adopted = (known.get("mode"), known.get("boot"), known.get("hosts")) == (
+            self.mode, processes.boot(), sorted(topology.hosts)
+        )  # fmt: skip
         if not adopted:
             self.down()
         self.topology = topology
-        self.notebook.write({"mode": self.mode, "hosts": sorted(topology.hosts), "off": []})
+        self.notebook.write({"mode": self.mode, "boot": processes.boot(), "hosts": sorted(topology.hosts), "off": []})
         return adopted
 
     def down(self) -> Sequence[str]:
