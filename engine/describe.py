@@ -7,7 +7,7 @@ there is a knowledge base, `check_documents`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,16 @@ class DescriptionError(InputError):
         ]
 
 
-def read_files(paths: Iterable[Path], *, graph: str | Callable[[Path], str]) -> list[Described]:
-    """What the files say, for a graph (or the graph of each). DescriptionError tells every mistake in all files."""
+def read_files(
+    paths: Iterable[Path],
+    *,
+    graph: str | Callable[[Path], str],
+    known: Callable[[str], Collection[str]] = lambda graph: (),
+) -> list[Described]:
+    """What the files say, for a graph (or the graph of each). DescriptionError tells every mistake in all files.
+
+    `known` gives the local ids that a graph holds already: DAppOps-ML may refer to them.
+    """
     found: list[Described] = []
     mistakes: list[Any] = []
     for path in paths:
@@ -102,7 +110,7 @@ def read_files(paths: Iterable[Path], *, graph: str | Callable[[Path], str]) -> 
         if path.suffix in ML_SUFFIXES:
             from engine.catalogue import ml
 
-            document = ml.load(path, graph=target)
+            document = ml.load(path, graph=target, known=known(target))
             mistakes += document.errors
             found.append(Described(str(path), target, document.triples, document))
         elif path.suffix == ".rq":

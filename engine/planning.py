@@ -127,7 +127,8 @@ def record(
     """Commit what a reasoner decided, as a decision of `author` in its graph `decisions`; the lock must be held.
 
     `table` (all candidates, too many for the graph) becomes a blob named by its hash; `request` is what it answers (else it
-    gets one of its own); `extra` gives further triples about the decision. Returns the decision's IRI, the receipt and the table's hash.
+    gets one of its own); `extra` gives further triples about the decision. Returns the decision's IRI, the receipt and the
+    table's hash.
     """
     graph = kernel.resolve(GRAPH, author)
     iri = f"{graph}/{name}-{kernel.log.head_tx() + 1}"  # the transaction's number: never used twice

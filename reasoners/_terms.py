@@ -379,6 +379,7 @@ DAPP_TERMS: tuple[str, ...] = (
     "solver",
     "solverVersion",
     "source",
+    "sourceLocation",
     "specifies",
     "spread",
     "startedAt",

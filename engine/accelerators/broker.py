@@ -83,17 +83,21 @@ def start(
     choices: Sequence[Mapping[str, Any]] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Handle:
-    """Start the broker of this home, or use the one that runs, and hand it the composer's decisions if there are any.
+    """Start the broker of this home, or use the one that runs (with the settings it has), and hand it the packages and the
+    composer's decisions if there are any; workers of other bytes are replaced at their next call.
 
     Raises InputError for wrong settings, NotAvailableError with what it said when it does not start.
     """
     home = Path(home).absolute()
     settings_from(settings or {})
     running = find(home)
+    started = running is None
     if running is None:
         running = _spawn(home, socket or socket_path(home), packages, settings or {})
-    if choices:
-        with running.client() as client:
+    with running.client() as client:
+        if packages is not None and not started:
+            client.command("packages", packages=[asdict(p) for p in packages])
+        if choices:
             client.command("choices", choices=[dict(c) for c in choices])
     return running
 

@@ -61,11 +61,11 @@ class Fair(Generic[Item]):
 
     def _forgive(self, rounds: int) -> None:
         for tenant, credit in list(self._credit.items()):
-            better = min(0.0, credit + rounds * self._quantum)
-            if better >= 0.0 and tenant not in self._queues:
+            # who waits keeps what is left of its last round, or small calls would each be paid as a whole quantum
+            most = self._quantum if tenant in self._queues else 0.0
+            self._credit[tenant] = min(most, credit + rounds * self._quantum)
+            if self._credit[tenant] >= 0.0 and tenant not in self._queues:
                 del self._credit[tenant]
-            else:
-                self._credit[tenant] = better
 
     def _pop(self, tenant: str) -> Item:
         queue = self._queues[tenant]

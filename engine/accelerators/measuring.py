@@ -16,8 +16,8 @@ from engine.accelerators import boxes, library, packages
 from engine.accelerators.devices import Device, Discovery
 from engine.accelerators.packages import Package, Store
 from engine.accelerators.power import Meter, power_model
-from engine.accelerators.profiles import BUDGET, Opener, Profile, boxed, profile
-from engine.errors import InputError, NotAvailableError
+from engine.accelerators.profiles import BUDGET, REPEATS, Opener, Profile, Subject, boxed, profile
+from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
@@ -85,25 +85,32 @@ def measure(
     chosen: Collection[str] = (),
     *,
     sizes: Sequence[int] = (),
-    repeats: int = 9,
+    repeats: int = REPEATS,
     budget: float = BUDGET,
     tell: Callable[[int, int | None, str], None] = lambda done, total, note: None,
 ) -> tuple[list[Profile], list[str]]:
     """Profiles of what `pairs` gives, and why others could not be measured here.
 
-    `budget` seconds each; `tell` hears of progress. Raises InputError as `profiles.profile` does.
+    `budget` seconds for each package; `tell` hears of progress. Raises InputError as `profiles.profile` does.
     """
     work = pairs(shop, found, names, variants, chosen)
     power, meter = power_model(found.devices[0]), Meter()
     made: list[Profile] = []
     skipped = list(found.missing)
-    for done, (package, device) in enumerate(work):
-        tell(done, len(work), package.id)
-        try:
-            made += profile(
-                package.function, package.variant, device, package.box, opener=shop.opener, power=power, sizes=sizes,
-                repeats=repeats, budget=budget, meter=meter or None,
-            )  # fmt: skip
-        except NotAvailableError as error:
-            skipped.append(f"{package.id}: {error}")
+    functions = list(dict.fromkeys(package.function for package, _ in work))
+    for done, name in enumerate(functions):
+        tell(done, len(functions), name)
+        subjects = [Subject(p.variant, d, p.box) for p, d in work if p.function == name]
+        more, why = profile(
+            name,
+            subjects,
+            opener=shop.opener,
+            power=power,
+            sizes=sizes,
+            repeats=repeats,
+            budget=budget,
+            meter=meter or None,
+        )
+        made += more
+        skipped += why
     return made, list(dict.fromkeys(skipped))

@@ -94,8 +94,8 @@ class Pool:
         self, key: Key, parameters: Mapping[str, int], inputs: bytes, remaining: Callable[[], float]
     ) -> tuple[dict[str, Any], bytes]:
         """Run a call on its worker. CallError for everything that goes wrong; `remaining` seconds until its deadline."""
-        cold = key not in self._workers
         worker = await self._worker(key, remaining)
+        cold = worker.calls == 0
         counts = self.counts[key]
         self._busy.add(key)
         try:
@@ -143,8 +143,11 @@ class Pool:
 
     async def _worker(self, key: Key, remaining: Callable[[], float]) -> Worker:
         """The worker for a key, started if there is none. A start goes on when the call that wanted it gives up."""
-        if key in self._workers:
-            return self._workers[key]
+        worker = self._workers.get(key)
+        if worker is not None:
+            if worker.launched.package.digest == self._find(key.function, key.variant, key.box).digest:
+                return worker
+            self._drop(key)  # it was started from what is no longer the package
         task = self._starting.get(key)
         if task is None:
             await self._make_room(key)

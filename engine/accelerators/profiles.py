@@ -40,9 +40,10 @@ SIZES = {  # items: apart from each other by no more than a factor of eight, sin
     "sha256-batch": (16, 128, 1_024, 8_192, 65_536, 524_288),
 }  # fmt: skip
 LEAST = 3  # samples without which there are no quartiles
-STARTS = 3  # cold starts of which the median is kept
+STARTS = 6  # cold starts; the first brings files to memory and compiles, the median of the others is kept
+REPEATS = 9
 DEADLINE_MS = 120_000  # of one call while measuring
-BUDGET = 20.0  # seconds for one variant on one device in one box
+BUDGET = 10.0  # seconds of starts, and of warm calls, for one variant on one device in one box
 
 
 class Session(Protocol):
@@ -134,110 +135,148 @@ def call_of(name: str, items: int) -> tuple[bytes, dict[str, int]]:
     return random.Random(items).randbytes(found.input_bytes(parameters)), parameters
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: a variant on a device in a box."""
+
+    variant: str
+    device: Device
+    box: str
+
+
 def profile(
     name: str,
-    variant: str,
-    device: Device,
-    box: str,
+    subjects: Sequence[Subject],
     *,
     opener: Opener,
     power: PowerModel,
     sizes: Sequence[int] = (),
-    repeats: int = 9,
+    repeats: int = REPEATS,
     budget: float = BUDGET,
     meter: Meter | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> list[Profile]:
-    """Measure one variant on one device in one box at `sizes` (the library's own by default).
+) -> tuple[list[Profile], list[str]]:
+    """Measure subjects of one function at `sizes` (the library's own by default), and say what could not be measured.
 
-    Takes about `budget` seconds at most: larger sizes are left out when the time is used up, at least one is measured.
-    Raises NotAvailableError when the session cannot be had, InputError for sizes and numbers that cannot be measured.
+    All take turns, start by start and call by call, so that a busy moment of the machine hits all alike: what is wanted is
+    their comparison. Each has `budget` seconds for starts and as many for warm calls: larger sizes are left out when its
+    time is used up; one start and one size are measured in any case. Raises InputError for sizes and numbers that cannot be measured.
     """
     found = function(name)
-    if box not in LEVELS:
-        raise InputError(f"no box {box!r}", rule=f"boxes: {', '.join(LEVELS)}", remedy="choose one of them")
+    for subject in subjects:
+        if subject.box not in LEVELS:
+            raise InputError(f"no box {subject.box!r}", rule=f"boxes: {', '.join(LEVELS)}", remedy="choose one of them")
     if repeats < LEAST or budget <= 0:
         raise InputError("too little to measure", rule=f"at least {LEAST} repeats and some time", remedy="ask for more")
     asked = sorted({*(sizes or SIZES[name])})
-    end = clock() + budget
-    cold, session = _start(name, variant, device, box, asked[0], opener, clock, end)
-    made = []
+    runs = [_Run(name, subject, opener, clock, budget) for subject in subjects]
+    made: list[Profile] = []
     try:
+        inputs, parameters = call_of(name, asked[0])
+        for start in range(STARTS):
+            for run in runs:
+                run.start(inputs, parameters, first=start == 0)
         for size in asked:
             inputs, parameters = call_of(name, size)
-            times, joules, source = _series(session, inputs, parameters, repeats, end, clock, power, meter)
-            first, _, third = quantiles(times, n=4, method="inclusive")
-            made.append(
-                Profile(
-                    name, variant, device.slug, box, found.items(parameters), median(times) * 1e3, first * 1e3, third * 1e3,
-                    cold * 1e3, joules, source, len(times), datetime.now(UTC).isoformat(timespec="seconds"),
-                )
-            )  # fmt: skip
-            if clock() >= end:
-                break
+            able = [r for r in runs if r.session is not None and (size == asked[0] or r.used < budget)]
+            for run in able:
+                run.prepare(inputs, parameters, meter)
+            for turn in range(repeats):
+                for run in able:
+                    if run.session is not None and (turn < LEAST or run.used < budget):
+                        run.measure(inputs, parameters, meter)
+            for run in able:
+                if len(run.times) >= LEAST:
+                    made.append(run.profile(found.items(parameters), power, metered=bool(meter)))
     finally:
-        session.close()
-    return made
+        for run in runs:
+            run.close()
+    return sorted(made, key=lambda p: (p.variant, p.device, p.box, p.size)), [r.failed for r in runs if r.failed]
 
 
-def _start(
-    name: str,
-    variant: str,
-    device: Device,
-    box: str,
-    size: int,
-    opener: Opener,
-    clock: Callable[[], float],
-    end: float,
-) -> tuple[float, Session]:
-    """Seconds of a cold start (the start to the first answer, less a warm call), and the last session started."""
-    inputs, parameters = call_of(name, size)
-    colds: list[float] = []
-    while True:
-        began = clock()
-        session = opener(name, variant, device, box)
+class _Run:
+    """One subject while it is measured: its session, and what was measured at the present size."""
+
+    def __init__(self, name: str, subject: Subject, opener: Opener, clock: Callable[[], float], budget: float) -> None:
+        self.name, self.subject, self.opener, self.clock, self.budget = name, subject, opener, clock, budget
+        self.session: Session | None = None
+        self.used = self.starting = 0.0  # seconds of warm calls, and of starts
+        self.failed = ""
+        self.colds: list[float] = []
+        self.times: list[float] = []
+        self.cpu = self.joules = 0.0
+
+    @contextmanager
+    def _counted(self, *, start: bool = False) -> Iterator[None]:
+        """Time in here is on this subject's account; a failure ends it and is told."""
+        began = self.clock()
         try:
+            yield
+        except NotAvailableError as error:
+            self.close()
+            self.failed = f"{self.name} {self.subject.variant} in {self.subject.box}: {error}"
+        finally:
+            took = self.clock() - began
+            if start:
+                self.starting += took
+            else:
+                self.used += took
+
+    def start(self, inputs: bytes, parameters: Mapping[str, int], *, first: bool) -> None:
+        """A cold start: to the first answer, less a warm call. The first is made in any case, more within the budget."""
+        if self.failed or (not first and self.starting > self.budget):
+            return
+        self.close()
+        with self._counted(start=True):
+            subject = self.subject
+            began = self.clock()
+            session = self.session = self.opener(self.name, subject.variant, subject.device, subject.box)
             session.call(inputs, parameters)
-            answered = clock()
+            answered = self.clock()
             warm = []
             for _ in range(LEAST):
-                again = clock()
+                again = self.clock()
                 session.call(inputs, parameters)
-                warm.append(clock() - again)
-        except BaseException:
-            session.close()
-            raise
-        colds.append(max(0.0, answered - began - median(warm)))
-        # a third of the time is for starting
-        if len(colds) >= STARTS or clock() + (clock() - began) > end - (end - began) * 2 / 3:
-            return median(colds), session
-        session.close()
+                warm.append(self.clock() - again)
+            self.colds.append(max(0.0, answered - began - median(warm)))
 
+    def prepare(self, inputs: bytes, parameters: Mapping[str, int], meter: Meter | None) -> None:
+        """The first call at a size is not counted: drivers specialise a kernel for it."""
+        self.times, self.cpu, self.joules = [], 0.0, 0.0
+        with self._counted():
+            if self.session is not None:
+                self.session.call(inputs, parameters)
 
-def _series(
-    session: Session,
-    inputs: bytes,
-    parameters: Mapping[str, int],
-    repeats: int,
-    end: float,
-    clock: Callable[[], float],
-    power: PowerModel,
-    meter: Meter | None,
-) -> tuple[list[float], float, str]:
-    """Seconds of each call, joules of one, and how these are known. The first call at a size is not counted: drivers
-    specialise a kernel for it."""
-    session.call(inputs, parameters)
-    times: list[float] = []
-    cpu = 0.0
-    before = meter.read() if meter else []
-    while len(times) < repeats and (len(times) < LEAST or clock() < end):
-        began = clock()
-        _, spent = session.call(inputs, parameters)
-        times.append(clock() - began)
-        cpu += spent
-    if meter:
-        return times, meter.joules(before, meter.read()) / len(times), "counted by RAPL, for the whole processor"
-    return times, power.joules(cpu / len(times)), power.source
+    def measure(self, inputs: bytes, parameters: Mapping[str, int], meter: Meter | None) -> None:
+        """One call."""
+        with self._counted():
+            if self.session is None:
+                return
+            before = meter.read() if meter else []
+            began = self.clock()
+            _, spent = self.session.call(inputs, parameters)
+            self.times.append(self.clock() - began)
+            self.cpu += spent
+            if meter:
+                self.joules += meter.joules(before, meter.read())
+
+    def profile(self, items: int, power: PowerModel, *, metered: bool) -> Profile:
+        """What was measured at this size."""
+        first, _, third = quantiles(self.times, n=4, method="inclusive")
+        count = len(self.times)
+        joules = (self.joules if metered else power.joules(self.cpu)) / count
+        source = "counted by RAPL, for the whole processor" if metered else power.source
+        return Profile(
+            self.name, self.subject.variant, self.subject.device.slug, self.subject.box, items, median(self.times) * 1e3,
+            first * 1e3, third * 1e3, median(self.colds[1:] or self.colds) * 1e3, joules, source, count,
+            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the session."""
+        if self.session is not None:
+            self.session.close()
+            self.session = None
 
 
 # -- as triples ------------------------------------------------------------------------------------------------------

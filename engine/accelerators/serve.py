@@ -7,6 +7,7 @@ is there stays, what is gone is removed, a second call changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from platform import node as host_name
@@ -106,23 +107,45 @@ def choose_function(kernel: Kernel, params: Json, caller: Caller) -> Json:
         return {"decision": None, **found}
 
     def extra(decision: ox.NamedNode) -> Iterator[ox.Triple]:
-        yield from request_triples(ox.NamedNode(f"{decision.value}/request/1"), request)
+        yield ox.Triple(asked, RDF.type, DAPP.DecisionRequest)
+        yield from request_triples(asked, request)
+        if request.application is not None:
+            yield ox.Triple(asked, DAPP.onApplication, request.application)
         for each in choice.combinations:
             yield from combination_triples(each)
 
     with kernel.lock.held():
         tail = request.function.value.rsplit("/", 1)[-1]
+        asked = ox.NamedNode(f"{kernel.resolve(planning.GRAPH, author)}/compose-request-{kernel.log.head_tx() + 1}")
+        made = replace(choice, application=request.application or asked)
         iri, receipt, _ = planning.record(
-            kernel,
-            caller,
-            author,
-            choice,
-            state,
-            name="compose",
-            message=f"choose {tail} for {request.size} items",
-            extra=extra,
-        )
+            kernel, caller, author, made, state, name="compose", message=f"choose {tail} for {request.size} items",
+            request=asked, extra=extra,
+        )  # fmt: skip
     return {"decision": iri, **found, "receipt": receipt.as_json()}
+
+
+@method
+def function_choices(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
+    """The newest choice for each function of the author's library and each size, as a broker takes them."""
+    author = _author(kernel, params)
+    with kernel.lock.held():
+        graph = kernel.resolve(FUNCTIONS, author)
+        rows = list(kernel.store.view().select(views()["compose-choices"]))
+    levels = {DAPPI(level).value: box for box, level in profiles.LEVELS.items()}
+    found: dict[tuple[str, int], Json] = {}
+    for row in rows:
+        variant = row["variant"].value.removeprefix(f"{graph}/")
+        name, _, language = variant.partition("/")
+        size = int(row["size"].value)
+        if name not in library.FUNCTIONS or language not in library.function(name).variants or (name, size) in found:
+            continue
+        device = row["label"].value if language == "opencl" and row["label"] is not None else ""
+        found[name, size] = {
+            "function": name, "size": size, "variant": language, "device": device, "box": levels.get(row["box"].value, ""),
+            "decision": row["decision"].value,
+        }  # fmt: skip
+    return list(found.values())
 
 
 def request_of(view: View, params: Json, graph: str, here: ox.NamedNode) -> Request:

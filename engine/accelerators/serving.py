@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import re
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.accelerators import boxes, client
+from engine.accelerators.choices import Choice, choices_from, nearest
 from engine.accelerators.client import CallError
 from engine.accelerators.fair import Fair, FullError
-from engine.accelerators.library import FUNCTIONS, function
+from engine.accelerators.figures import text_of
+from engine.accelerators.library import function
 from engine.accelerators.packages import Package, Store
 from engine.accelerators.pool import CODES, Counts, Key, Pool
 from engine.errors import DappopsError, InputError, did_you_mean
@@ -33,11 +34,10 @@ MAX_DEADLINE = 3_600_000  # milliseconds
 MAX_TENANTS = 64  # with calls, workers or figures
 MAX_CONNECTIONS = 128
 MAX_PENDING = 1 << 29  # bytes of inputs held for all tenants together
-MAX_CHOICES = 1000
 FRAME_TIME = 60.0  # seconds that a frame may take once it has begun
 TIDY = 1.0  # seconds between looks for idle workers
 CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: unix(7), SO_PEERCRED
-OPERATIONS = ("call", "choices", "grant", "metrics", "ping", "status", "stop")
+OPERATIONS = ("call", "choices", "grant", "metrics", "packages", "ping", "status", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,6 @@ class Settings:
     workers_per_tenant: int = 4
     limits: boxes.Limits = field(default_factory=boxes.Limits)  # of every tenant not named
     tenants: Mapping[str, boxes.Limits] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the composer decided for calls of about this size."""
-
-    function: str
-    size: int  # items
-    variant: str
-    device: str
-    box: str
-    decision: str = ""  # its IRI
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +75,7 @@ class Server:
         stop: Callable[[], None],
     ) -> None:  # fmt: skip
         self._settings, self._run, self._stop = settings, run, stop
-        self._packages = {(p.function, p.variant, p.box): p for p in packages}
+        self._packages = by_key(packages)
         self._reasons = boxes.available()
         self._fair: Fair[Waiting] = Fair(calls=settings.queue_calls, size=settings.queue_bytes)
         self._pool = Pool(
@@ -286,12 +274,8 @@ class Server:
         given = {part: value for part, value in asked.items() if value != "auto"}
         if "variant" in given and "box" in given:
             return Key(tenant, name, given["variant"], given.get("device", ""), given["box"]), {"chosen": "caller"}
-        fitting = [
-            c for c in self._choices
-            if c.function == name and all(getattr(c, part) == value for part, value in given.items())
-        ]  # fmt: skip
-        if fitting:
-            best = min(fitting, key=lambda c: (abs(math.log((c.size + 1) / (size + 1))), c.size))
+        best = nearest(self._choices, name, size, given)
+        if best is not None:
             why = {"chosen": "decision", **({"decision": best.decision} if best.decision else {})}
             return Key(tenant, name, best.variant, best.device, best.box), why
         for box in reversed(boxes.BOXES):
@@ -317,6 +301,14 @@ class Server:
         if op == "choices":
             self._choices = choices_from(header.get("choices"))
             return {"choices": len(self._choices)}, b""
+        if op == "packages":
+            try:
+                self._packages = by_key(Package(**found) for found in header["packages"])
+            except (KeyError, TypeError) as error:
+                raise CallError(
+                    "input", f"no packages: {error}", rule="what packages.build returns, as data"
+                ) from error
+            return {"packages": len(self._packages)}, b""
         if op == "grant":
             tenant = _tenant(header.get("tenant"))
             if tenant not in self._granted:
@@ -338,40 +330,10 @@ class Server:
         }  # fmt: skip
 
     def metrics(self) -> str:
-        """Prometheus text: https://prometheus.io/docs/instrumenting/exposition_formats/"""
-        calls, seconds, cpu, starts, took, lost = ([] for _ in range(6))
-        for key, counts in sorted(self._pool.counts.items()):
-            where = ",".join(f'{k}="{_escaped(v)}"' for k, v in key._asdict().items())
-            calls += [
-                f'dappops_broker_calls_total{{{where},outcome="{o}"}} {n}' for o, n in sorted(counts.outcomes.items())
-            ]
-            seconds.append(f"dappops_broker_call_seconds_total{{{where}}} {counts.seconds:.6f}")
-            cpu.append(f"dappops_broker_cpu_seconds_total{{{where}}} {counts.cpu:.6f}")
-            starts.append(f"dappops_broker_worker_starts_total{{{where}}} {counts.starts}")
-            took.append(f"dappops_broker_worker_start_seconds_total{{{where}}} {counts.start_seconds:.6f}")
-            lost.append(f"dappops_broker_workers_lost_total{{{where}}} {counts.lost}")
-        refused = [
-            f'dappops_broker_refused_total{{tenant="{_escaped(t)}",code="{c}"}} {n}'
-            for (t, c), n in sorted(self._refused.items()) if n
-        ]  # fmt: skip
+        """Prometheus text."""
         queued = self._fair.waiting()
-        waiting = [
-            f'dappops_broker_queue_length{{tenant="{_escaped(t)}"}} {queued.get(t, 0)}' for t in sorted(self._known())
-        ]
-        lines: list[str] = []
-        for name, kind, about, samples in (
-            ("calls_total", "counter", "Calls that reached a worker.", calls),
-            ("call_seconds_total", "counter", "Time that workers spent on calls.", seconds),
-            ("cpu_seconds_total", "counter", "Processor time of workers in calls.", cpu),
-            ("worker_starts_total", "counter", "Workers started.", starts),
-            ("worker_start_seconds_total", "counter", "Time until started workers were ready.", took),
-            ("workers_lost_total", "counter", "Workers that died or were ended during a call.", lost),
-            ("refused_total", "counter", "Answers that were errors.", refused),
-            ("queue_length", "gauge", "Calls waiting for their turn.", waiting),
-            ("workers", "gauge", "Workers now.", [f"dappops_broker_workers {len(self._pool.workers())}"]),
-        ):
-            lines += [f"# HELP dappops_broker_{name} {about}", f"# TYPE dappops_broker_{name} {kind}", *samples]
-        return "\n".join(lines) + "\n"
+        lengths = {tenant: queued.get(tenant, 0) for tenant in sorted(self._known())}
+        return text_of(self._pool.counts, self._refused, lengths, len(self._pool.workers()))
 
     # -- life -------------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
@@ -394,22 +356,9 @@ class Server:
         await self._pool.close()
 
 
-def choices_from(data: object) -> list[Choice]:
-    """The composer's decisions from JSON. CallError (`input`) for what is none."""
-    rule = '[{"function", "size", "variant", "device", "box", "decision"}, …]'
-    if not isinstance(data, list) or len(data) > MAX_CHOICES:
-        raise CallError("input", "choices are a list", rule=rule)
-    found = []
-    for entry in data:
-        texts = ("function", "variant", "device", "box", "decision")
-        if (
-            not isinstance(entry, dict) or not isinstance(entry.get("size"), int) or entry["size"] < 0
-            or not all(isinstance(entry.get(k, ""), str) for k in texts) or entry.get("function") not in FUNCTIONS
-            or entry.get("box") not in boxes.BOXES or entry.get("variant") not in function(entry["function"]).variants
-        ):  # fmt: skip
-            raise CallError("input", f"{entry!r} is no choice"[:300], rule=rule)
-        found.append(Choice(size=entry["size"], **{k: entry.get(k, "") for k in texts}))
-    return found
+def by_key(packages: Iterable[Package]) -> dict[tuple[str, str, str], Package]:
+    """Packages by function, variant and box."""
+    return {(p.function, p.variant, p.box): p for p in packages}
 
 
 def _bind(path: Path) -> socket.socket:
@@ -448,7 +397,3 @@ def _tenant(name: object) -> str:
             "input", f"{name!r} is no tenant"[:200], rule=TENANT.pattern, remedy="small letters, digits, . _ -"
         )
     return name
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

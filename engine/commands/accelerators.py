@@ -55,7 +55,7 @@ def show_devices(found: Discovery, published: dict[str, Any] | None) -> None:
 # -- functions -------------------------------------------------------------------------------------------------------
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def function() -> None:
-    """List, measure, choose, package and call functions."""
+    """List, measure, choose, package, serve and call functions."""
 
 
 @command("list")
@@ -374,13 +374,14 @@ def through_broker(
     name: str, parameters: dict[str, int], inputs: bytes, how: dict[str, Any]
 ) -> tuple[bytes, dict[str, Any]]:
     """Ask a broker."""
+    from engine.accelerators.broker import engine_error
     from engine.accelerators.client import CallError, Client
 
     try:
         with Client(how["broker"], tenant=how["tenant"]) as client:
             answer = client.call(name, parameters, inputs, variant=how["variant"], device=how["device"], box=how["box"])
     except CallError as error:
-        raise told(error) from error
+        raise engine_error(error) from error
     return answer.output, dict(answer.info)
 
 
@@ -388,6 +389,7 @@ def alone(
     context: Context, found: Any, parameters: dict[str, int], inputs: bytes, how: dict[str, Any]
 ) -> tuple[bytes, dict[str, Any]]:
     """Start a box for one call: as asked, or as the composer chooses (one call a start; nothing is committed)."""
+    from engine.accelerators.broker import engine_error
     from engine.accelerators.cell import Cell
     from engine.accelerators.client import CallError
     from engine.accelerators.measuring import workshop
@@ -419,14 +421,39 @@ def alone(
                 answer = cell.call(inputs, parameters)
                 return answer.output, {"variant": variant, "box": box, "start": cell.start_seconds, **answer.info}
         except CallError as error:
-            raise told(error) from error
+            raise engine_error(error) from error
 
 
-def told(error: Any) -> Exception:
-    """What a worker or broker refused, as the error family that the caller can act on."""
-    family = InputError if error.code in ("input", "denied") else NotAvailableError
-    return family(error.message, place=error.place, rule=error.rule, remedy=error.remedy)
+@command("serve")
+@click.option("--status", is_flag=True, help="Only say whether it runs, and what it does.")
+@click.option("--stop", is_flag=True, help="End it and its workers.")
+def serve_(context: Context, status: bool, stop: bool) -> None:
+    """Start the function broker of this home: one worker a tenant, variant and box, chosen as decisions say.
+
+    Packages are those that the graph states; whoever calls finds the socket in DAPPOPS_BROKER.
+    """
+    from engine.accelerators import broker, packages
+
+    if status and stop:
+        raise click.UsageError("--status and --stop contradict each other")
+    if stop or status:
+        found = broker.status(context.folder) if status else {"stopped": broker.stop(context.folder)}
+        context.emit(found, lambda: line(str(found) if found is not None else "no broker runs"))
+        return
+    with context.open() as kb:
+        stated = packages.published(kb)
+        if not stated or kb.home is None:
+            raise InputError("no package is published", remedy="build them: `dappops function package`")
+        choices = kb.call("function_choices", author=kb.author)
+        handle = broker.start(kb.home, packages=stated, choices=choices)
+    data = {"pid": handle.pid, "socket": handle.socket, "packages": len(stated), "choices": choices}
+
+    def show() -> None:
+        line(f"broker {handle.pid}: export DAPPOPS_BROKER={handle.socket}")
+        line(f"{count(len(stated), 'package')}, {count(len(choices), 'choice')}")
+
+    context.emit(data, show)
 
 
-for each in (list_, show_, profile_, choose, package_, call_):
+for each in (list_, show_, profile_, choose, package_, call_, serve_):
     function.add_command(each)

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import pyoxigraph as ox
 
-from engine.commands.output import Context, command, count, line, short, table
+from engine.commands.output import Context, command, count, line, short, table, working
+from engine.commands.planning import show_conflict
 from engine.errors import InputError
 
 SHOWN = 200  # results in a table
@@ -18,12 +19,23 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @command()
 @click.argument("files", nargs=-1, required=True, type=_FILES)
-def check(context: Context, files: tuple[Path, ...]) -> None:
+@click.option(
+    "--together",
+    is_flag=True,
+    help="The first of FILES describes an application, the others are what roles demand of it: try a plan for all.",
+)
+def check(context: Context, files: tuple[Path, ...], together: bool) -> None:
     """Check FILES (DAppOps-ML, RDF, rules) against language, shapes and the rules for rules; writes nothing.
 
     Needs no knowledge base. All mistakes are told at once, each with file, line, column and remedy. Exit code 1 when
     there are any.
+
+    With --together: whether one plan on the offers of the knowledge base meets all demands; if not, minimal sets of those
+    at odds, by role, file and line. Nothing of the files is committed; the finding is, as a decision. Exit code 1 when not.
     """
+    if together:
+        _check_together(context, files)
+        return
     rows = mistakes(files)
 
     def text() -> None:
@@ -38,6 +50,52 @@ def check(context: Context, files: tuple[Path, ...]) -> None:
     context.emit(rows, text)
     if rows:
         raise click.exceptions.Exit(1)
+
+
+def _check_together(context: Context, files: tuple[Path, ...]) -> None:
+    if len(files) < 2:
+        raise click.UsageError("--together wants an application's file and at least one file of demands")
+    texts = [{"name": str(path), "text": _text(path)} for path in files]
+    with context.open() as kb, working("planning together"):
+        found = kb.call("consider_proposals", base=texts[0], proposals=texts[1:], author=kb.author)
+    context.emit(found, lambda: show_together(found))
+    if not found["possible"]:
+        raise click.exceptions.Exit(1)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file in UTF-8", place=str(path), remedy="save it as UTF-8") from error
+
+
+def show_together(found: dict[str, Any]) -> None:
+    """What several roles demand of one design, for people."""
+    name = found["application"]["label"]
+    demands = sum(len(f["demands"]) for f in found["files"])
+    line(f"{name}: {count(demands, 'demand')} of {count(len(found['files']), 'file')}", style="bold")
+    for conflict in found["conflicts"]:
+        line(f"at odds: {', '.join(conflict['roles'])}", style="red")
+        for member in conflict["members"]:
+            who = member["role"] or "the application"
+            line(f"  {member['place']}: {who} wants {member['wants']}")
+            line(f"      {member['requirement']['label']}")
+        line("  possible when one of them gives way:")
+        for way in conflict["ways"]:
+            line(f"    {way['text']}")
+    if found["innocent"] and found["conflicts"]:
+        line("not part of it: " + ", ".join(f"{m['requirement']['label']} ({m['place']})" for m in found["innocent"]))
+    if found["possible"]:
+        line(
+            f"all of it can be met: {found['plan']['status']} plan for {count(len(found['plan']['placements']), 'unit')}"
+        )
+    elif not found["conflicts"]:
+        line("no plan exists, whatever of this is left out:", style="red")
+        for conflict in found["plan"]["conflicts"]:
+            show_conflict(conflict)
+    if found["decision"]:
+        line(f"decision {short(found['decision'])}; see `dappops why`")
 
 
 def mistakes(files: Iterable[Path]) -> list[dict[str, Any]]:

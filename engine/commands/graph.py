@@ -123,7 +123,9 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
     with context.open(makes=True) as kb:
         policy = kb.graph_iri("policy")
         documents = read_files(
-            files, graph=lambda f: kb.graph_iri(wish.graph or ("policy" if is_policy(f) else "main"))
+            files,
+            graph=lambda f: kb.graph_iri(wish.graph or ("policy" if is_policy(f) else "main")),
+            known=lambda graph: () if wish.replace else local_ids(kb, graph),
         )
         if not wish.remove:
             for document in documents:
@@ -152,6 +154,12 @@ def commit(context: Context, files: tuple[Path, ...], **options: Any) -> None:
             locate(error, documents)
             raise
     context.emit(receipt, lambda: line(receipt_line(receipt)))
+
+
+def local_ids(kb: KnowledgeBase, graph: str) -> set[str]:
+    """What a graph describes, as a DAppOps-ML file for it may refer to it."""
+    subjects = (q.subject for q in kb.quads(graph=graph))
+    return {s.value.removeprefix(f"{graph}/") for s in subjects if isinstance(s, ox.NamedNode)}
 
 
 def locate(error: InputError, documents: Iterable[Described]) -> None:

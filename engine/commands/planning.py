@@ -215,6 +215,9 @@ def show_why(result: dict[str, Any]) -> None:
             rules = ", ".join(r["label"] for r in rejection["rules"])
             line(f"  {rejection['count']:>7,} rejected by {rejection['constraint']['label']}  [{rules}]")
         for miss in item["misses"]:
+            if miss["eligible"]:
+                line(f"  rank {miss['rank']}: {offer_line(miss)}, score {miss['score']:.4g}")
+                continue
             line(f"  near miss: {offer_line(miss)}")
             for verdict in miss["verdicts"]:
                 show_verdict(verdict, indent=4)

@@ -41,12 +41,13 @@ METHODS: dict[str, Method] = {}
 HOMES = {  # methods of other rooms, imported when they are called
     "import_cloud": "engine.catalogue.serve", "import_files": "engine.catalogue.serve",
     "plan": "engine.planning", "why": "engine.planning", "why_not": "engine.planning", "decisions": "engine.planning",
-    "applications": "engine.planning",
-    "publish_components": "engine.search.serve",
+    "applications": "engine.planning", "consider_proposals": "engine.proposals",
+    "publish_components": "engine.search.serve", "search": "engine.search.serve", "recommend": "engine.search.serve",
     "publish_packages": "engine.accelerators.serve_packages",
     "published_packages": "engine.accelerators.serve_packages",
     "publish_functions": "engine.accelerators.serve", "publish_devices": "engine.accelerators.serve",
     "publish_profiles": "engine.accelerators.serve", "choose_function": "engine.accelerators.serve",
+    "function_choices": "engine.accelerators.serve",
     "deploy": "engine.orchestration.serve", "undeploy": "engine.orchestration.serve",
     "restart": "engine.orchestration.serve", "migrate": "engine.orchestration.serve",
     **dict.fromkeys(

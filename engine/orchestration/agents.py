@@ -66,7 +66,17 @@ class Agents:
             old.unlink(missing_ok=True)
         log = folder / "log"
         processes.bound(log)
-        argv = [sys.executable, "-I", str(AGENT), "--host", host, "--listen", self.addresses[host], "--peers", str(self.peers.path)]
+        argv = [
+            sys.executable,
+            "-I",
+            str(AGENT),
+            "--host",
+            host,
+            "--listen",
+            self.addresses[host],
+            "--peers",
+            str(self.peers.path),
+        ]
         groups = self.fabric.cgroups(host)
         for group in groups:
             argv += ["--cgroup", str(group)]

@@ -201,7 +201,9 @@ def assign(
 def _problem(placement: Placement, hosts: Sequence[HostRow], fitting: Sequence[HostRow]) -> Problem:
     provider, offer = tail(placement.provider) or "its provider", tail(placement.offer)
     if fitting:
-        return Problem(placement.unit, f"every host obtained through {offer} is full", "obtain another host, or plan anew")
+        return Problem(
+            placement.unit, f"every host obtained through {offer} is full", "obtain another host, or plan anew"
+        )
     if any(placement.offer in h.offers for h in hosts):
         return Problem(
             placement.unit, f"not available: no driver reaches {provider} from here",
@@ -247,7 +249,16 @@ def arrange(
 def stopped(old: Deployed) -> Deployed:
     """The same deployment, not to run."""
     return Deployed(
-        old.iri, old.unit, old.application, old.host, old.generation, "Stopped", old.plan, old.package, old.entry, old.digest
+        old.iri,
+        old.unit,
+        old.application,
+        old.host,
+        old.generation,
+        "Stopped",
+        old.plan,
+        old.package,
+        old.entry,
+        old.digest,
     )
 
 

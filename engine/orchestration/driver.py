@@ -71,7 +71,7 @@ class Check:
 
 
 class Driver(Protocol):
-    """Starts and stops workloads on hosts. Idempotent; one process for a deployment at any time.
+    """Starts and stops workloads on hosts. Idempotent; one process for a deployment at any time; for several threads.
 
     What it has started is found again by another instance after this one was killed at any point. Errors: InputError for
     a host it does not know or a program that is not what was deployed, NotAvailableError for a host that does not answer.

@@ -49,9 +49,7 @@ class Injection:
         undo()
 
 
-def draw(
-    seed: int, candidates: Mapping[str, Sequence[str]], *, earliest: float = 5.0, latest: float = 15.0
-) -> Fault:
+def draw(seed: int, candidates: Mapping[str, Sequence[str]], *, earliest: float = 5.0, latest: float = 15.0) -> Fault:
     """A kind, uniformly, then one of its targets, uniformly, then a delay; the same for the same seed and candidates."""
     kinds = sorted(kind for kind, targets in candidates.items() if targets)
     unknown = sorted(set(candidates) - set(KINDS))
@@ -77,7 +75,10 @@ class Injector:
         hosts = [iri for iri, name in sorted(self.hosts.items()) if name in busy]
         found = {"HostFailure": hosts, "ProcessFailure": sorted(r.deployment for r in running)}
         if self.fabric.mode == "namespaces":
-            found |= {"LinkDegradation": hosts, "CpuContention": [h for h in hosts if self.fabric.cgroups(self.hosts[h])]}
+            found |= {
+                "LinkDegradation": hosts,
+                "CpuContention": [h for h in hosts if self.fabric.cgroups(self.hosts[h])],
+            }
         return found
 
     def limits(self) -> dict[str, str]:
@@ -103,7 +104,9 @@ class Injector:
                 f"no host {tail(target)!r}{did_you_mean(tail(target), self.hosts.values())}", place=kind,
                 remedy=f"one of {', '.join(sorted(self.hosts.values()))}",
             )  # fmt: skip
-        return {"HostFailure": self._host, "CpuContention": self._cpu, "LinkDegradation": self._link}[kind](target, host)
+        return {"HostFailure": self._host, "CpuContention": self._cpu, "LinkDegradation": self._link}[kind](
+            target, host
+        )
 
     def _process(self, target: str) -> Injection:
         killed = self.driver.kill(target)

@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 
 MOST_SECONDS, MOST_RATE, MOST_WORKERS = 3600.0, 300.0, 64
 PATIENCE = 2.0  # seconds for one request
+CONSENT_TRIES = 60  # half a second apart
 GRACE = 0.25  # seconds a request may start behind its time
 WIDTH, HEIGHT = 160, 120
 PLACES = ("stage", "crowd", "balcony")
@@ -222,9 +223,9 @@ class Run:
                 self.causes[cause] = self.causes.get(cause, 0) + 1
 
     def consent(self) -> None:
-        """Every phone's owner agrees, as an application would ask before it films; failures are told and tried on."""
+        """Every phone's owner agrees, as an application would ask before it films; tried on while the way is not open."""
         for camera in self.cameras:
-            for _ in range(10):
+            for _ in range(CONSENT_TRIES):
                 connection = http.client.HTTPConnection(self.told.phones[0], self.told.phones[1], timeout=PATIENCE)
                 try:
                     connection.request("PUT", f"/consent/{camera.id}", b'{"granted": true}', {"Dappops-Budget": "2"})
@@ -236,6 +237,8 @@ class Run:
                     connection.close()
                 if self.stop.wait(0.5):
                     return
+            else:
+                self.count("phones", cause=f"no consent of {camera.id} could be told")
 
     def report(self) -> None:
         """One line a second."""

@@ -51,14 +51,29 @@ class Local:
     name = "local"
 
     def __init__(
-        self, fabric: Fabric, home: Path, mark: str, *, box: str = "auto", broker: Path | Mapping[str, Path] | None = None
+        self,
+        fabric: Fabric,
+        home: Path,
+        mark: str,
+        *,
+        box: str = "auto",
+        broker: Path | Mapping[str, Path] | None = None,
     ) -> None:
-        self.fabric, self.home, self.run, self.mark, self.broker = fabric, home.resolve(), home.resolve() / "run", mark, broker
+        self.fabric, self.home, self.run, self.mark, self.broker = (
+            fabric,
+            home.resolve(),
+            home.resolve() / "run",
+            mark,
+            broker,
+        )
         self.units, self.peers = self.run / "units", self.run / "peers" / "units.json"
-        self._lack = sandbox.missing() if box == "auto" else "plain processes were asked for" if box == "process" else ""
+        self._lack = (
+            sandbox.missing() if box == "auto" else "plain processes were asked for" if box == "process" else ""
+        )
         self.box = "process" if self._lack else "sandbox"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}  # token: a process that this instance started
-        self._lock = threading.RLock()
+        self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # (unit, token): started by this instance
+        self._lock = threading.Lock()  # of notes about ports and children
+        self._units: dict[str, threading.RLock] = {}
 
     # -- Driver -----------------------------------------------------------------------------------------------------
     def check(self) -> Check:
@@ -70,27 +85,26 @@ class Local:
 
     def observe(self) -> Sequence[Running]:
         """See `Driver`."""
-        with self._lock:
-            marked = processes.marked(self.mark)
-            found: dict[str, Running] = {}
-            for intent in self._intents():
-                processes.bound(self._log(intent.unit))
-                if not intent.stopped and (running := self._look(intent, marked)) is not None:
-                    found[intent.deployment] = running
-            known = {i.unit for i in self._intents()}
-            for process, mark in marked:
-                if mark.kind == "unit" and mark.name not in known:  # its notes were lost: still nobody else's
-                    name, _, generation = mark.token.partition(":")
-                    deployment = f"urn:dappops:stray:{mark.name}"
-                    found[deployment] = Running(
-                        deployment, mark.name, mark.host, int(generation) if generation.isdigit() else 0, Phase.ALIVE,
-                        detail=f"nothing is noted about attempt {name}", pid=process.pid,
-                    )  # fmt: skip
-            return [found[d] for d in sorted(found)]
+        marked = processes.marked(self.mark)
+        found: dict[str, Running] = {}
+        for intent in self._intents():
+            processes.bound(self._log(intent.unit))
+            if not intent.stopped and (running := self._look(intent, marked)) is not None:
+                found[intent.deployment] = running
+        known = {i.unit for i in self._intents()}
+        for process, mark in marked:
+            if mark.kind == "unit" and mark.name not in known:  # its notes were lost: still nobody else's
+                name, _, generation = mark.token.partition(":")
+                deployment = f"urn:dappops:stray:{mark.name}"
+                found[deployment] = Running(
+                    deployment, mark.name, mark.host, int(generation) if generation.isdigit() else 0, Phase.ALIVE,
+                    detail=f"nothing is noted about attempt {name}", pid=process.pid,
+                )  # fmt: skip
+        return [found[d] for d in sorted(found)]
 
     def start(self, workload: Workload) -> Running:
         """See `Driver`."""
-        with self._lock:
+        with self._of(workload.unit):
             known = self._intent(workload.unit)
             if known is not None and workload.generation < known.generation:
                 raise InputError(
@@ -111,8 +125,8 @@ class Local:
 
     def stop(self, deployment: str) -> None:
         """See `Driver`."""
-        with self._lock:
-            unit = deployment.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+        unit = deployment.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+        with self._of(unit):
             known = self._intent(unit)
             if known is None:
                 self._kill_unit(unit, GRACE)
@@ -129,11 +143,15 @@ class Local:
                     child.returncode = 0  # it goes on without us: no warning when the object is collected
             self._children.clear()
 
+    def _of(self, unit: str) -> threading.RLock:
+        with self._lock:
+            return self._units.setdefault(unit, threading.RLock())
+
     # -- beside the port --------------------------------------------------------------------------------------------
     def kill(self, deployment: str) -> list[int]:
         """Kill a deployment's processes at once, as a crash would; their ids."""
-        with self._lock:
-            unit = deployment.rsplit("/", 1)[-1]
+        unit = deployment.rsplit("/", 1)[-1]
+        with self._of(unit):
             found = [p for p, m in processes.marked(self.mark) if m.kind == "unit" and m.name == unit]
             processes.end(found, 0)
             return [p.pid for p in found]
@@ -159,7 +177,8 @@ class Local:
                 "the program is not the one that was deployed", place=str(program), rule=workload.digest,
                 remedy=f"it is {found} now: deploy it again, or bring the old one back",
             )  # fmt: skip
-        intent = self._intend(workload, before)
+        with self._lock:
+            intent = self._intend(workload, before)
         command, state = self._command(intent, program)
         given = {
             "DAPPOPS_LISTEN": f"{intent.address}:{intent.port}", "DAPPOPS_PEERS": str(self.peers),
@@ -173,7 +192,7 @@ class Local:
             environment=sandbox.environment(intent.unit, **given), log=self._log(intent.unit),
             cgroups=self.fabric.cgroups(intent.host),
         )  # fmt: skip
-        self._children[intent.token] = child
+        self._children[intent.unit, intent.token] = child
         return self._running(intent, Phase.ALIVE)
 
     def _intend(self, workload: Workload, before: Intent | None) -> Intent:
@@ -219,9 +238,13 @@ class Local:
         if not self.fabric.powered(intent.host):
             return self._running(intent, Phase.UNREACHABLE, "the host does not answer")
         claim = processes.claimed(self._claim(intent))
-        child = self._children.get(intent.token)
+        child = self._children.get((intent.unit, intent.token))
         code = child.poll() if child is not None else None
-        mine = [p for p, m in marked if m.kind == "unit" and m.name == intent.unit and m.token.startswith(f"{intent.token}:")]
+        mine = [
+            p
+            for p, m in marked
+            if m.kind == "unit" and m.name == intent.unit and m.token.startswith(f"{intent.token}:")
+        ]
         if isinstance(claim, Process):
             if claim.alive and intent.boot == processes.boot():
                 return self._running(intent, Phase.ALIVE, pid=claim.pid)
@@ -251,7 +274,7 @@ class Local:
         claim = processes.claimed(self._claim(intent))
         found = [claim] if isinstance(claim, Process) and intent.boot == processes.boot() else []
         self._kill_unit(intent.unit, GRACE, found)
-        child = self._children.pop(intent.token, None)
+        child = self._children.pop((intent.unit, intent.token), None)
         if child is not None:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=5)

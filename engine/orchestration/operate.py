@@ -76,7 +76,7 @@ class Settings:
 
     step: float = 1.0
     window: float = 4.0
-    memory: float = 45.0
+    memory: float = 25.0
     settle: float = 4.0
     horizon: float = 30.0
     steady: int = 3

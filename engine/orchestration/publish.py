@@ -124,7 +124,9 @@ class Publisher:
             return 0
         self._said.update(fresh)
         if self._events is not None:
-            self._events += [t.subject.value for t in events if t.predicate == DAPP.eventKind and isinstance(t.subject, ox.NamedNode)]
+            self._events += [
+                t.subject.value for t in events if t.predicate == DAPP.eventKind and isinstance(t.subject, ox.NamedNode)
+            ]
         self._waiting, self._last = [], clock
         return len(removed) + len(added) + len(events)
 
@@ -132,7 +134,9 @@ class Publisher:
         """Triples of the oldest events, when there are too many."""
         if self._events is None:
             answer = self.kb.call("view", name="deploy-events", bindings={})
-            self._events = [iri for row in answer["rows"] if (iri := str(row[0]).strip("<>")).startswith(f"{self.graph}/")]
+            self._events = [
+                iri for row in answer["rows"] if (iri := str(row[0]).strip("<>")).startswith(f"{self.graph}/")
+            ]
         if len(self._events) <= MOST_EVENTS:
             return []
         going, self._events = self._events[:SWEEP], self._events[SWEEP:]

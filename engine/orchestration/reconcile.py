@@ -132,7 +132,7 @@ def judge(
     elif now - began > start_timeout:
         state, detail = "Failed", f"no answer within {start_timeout:g} s of its start; {problem}".rstrip("; ")
     else:
-        state, detail = "Starting", problem
+        state, detail = "Starting", ""
     unchanged = known is not None and known.state == state
     return Seen(
         state, work.generation, work.host, known.since if unchanged and known is not None else now, began, failures,
@@ -168,6 +168,8 @@ def tell(iri: str, name: str, old: Seen | None, new: Seen) -> Happened | None:
     same = old is not None and (old.state, old.generation, old.host) == (new.state, new.generation, new.host)
     if same or new.state not in KINDS or (old is None and new.state == "Stopped"):
         return None
+    if not new.generation and new.state == "Running" and (old is None or old.state == "Pending"):
+        return None  # a host that comes up is what was asked for
     where = f" on {new.host}" if new.host else ""
     kind, took = KINDS[new.state], None
     if (

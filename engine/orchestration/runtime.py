@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +41,7 @@ from engine.orchestration.emulation.fabric import Notebook, kill_marked
 from engine.orchestration.emulation.topology import Topology
 from engine.orchestration.faults import Injection, Injector
 from engine.orchestration.health import Prober
-from engine.orchestration.local import Local
+from engine.orchestration.local import GRACE, Local
 from engine.orchestration.publish import Publisher, seconds_of
 from engine.orchestration.reconcile import (
     START_TIMEOUT,
@@ -182,7 +183,11 @@ class Runtime:
         running = {r.deployment: r for r in self.driver.observe()}
         for deployed in self._deployed():
             now = running.get(deployed.iri)
-            if deployed.state and now is not None and (now.host, now.generation) == (tail(deployed.host), deployed.generation):
+            if (
+                deployed.state
+                and now is not None
+                and (now.host, now.generation) == (tail(deployed.host), deployed.generation)
+            ):
                 since = seconds_of(deployed.since)
                 self._seen[deployed.iri] = Seen(deployed.state, deployed.generation, now.host, since, since)
         for row in self._rows("deploy-host-states"):
@@ -218,9 +223,8 @@ class Runtime:
                 self._take()
             if self._fabric is not None:
                 self.prober.close()
-                for running in self.driver.observe():
-                    self.driver.stop(running.deployment)
                 self.driver.close()
+            kill_marked(self.mark, kind="unit", grace=GRACE)
             stuck = self._clear()
             Publisher(self.kb).withdraw("hosts taken down: nothing is watched any more")
             self._seen, self.last = {}, None
@@ -286,7 +290,9 @@ class Runtime:
                 wanted, observed, answers, hosts, self._seen, now, failed=failed, start_timeout=self.start_timeout
             )
             logs = {w.workload.deployment: self.driver.log_tail(w.workload.unit) for w in wanted}
-            happened = with_logs(found.happened, logs) if any(h.kind == "failed" for h in found.happened) else found.happened
+            happened = (
+                with_logs(found.happened, logs) if any(h.kind == "failed" for h in found.happened) else found.happened
+            )
             self._seen = dict(found.seen)
             self.publisher.publish(found.seen, happened, time.monotonic(), now=publish_now)
             self.last = Pass(tuple(steps), tuple(happened), found.seen, tuple(wanted))
@@ -295,14 +301,15 @@ class Runtime:
     def _carry_out(self, steps: Sequence[Step]) -> dict[str, str]:
         """deployment -> why its start did not succeed."""
         failed = {}
+        stops = [s.deployment for s in steps if isinstance(s, Stop)]
+        if stops:  # each may take its time to end in order
+            with ThreadPoolExecutor(len(stops)) as pool:
+                list(pool.map(self.driver.stop, stops))
         for step in steps:
-            try:
-                if isinstance(step, Stop):
-                    self.driver.stop(step.deployment)
-                else:
+            if isinstance(step, Start):
+                try:
                     self.driver.start(step.workload)
-            except DappopsError as error:
-                if isinstance(step, Start):
+                except DappopsError as error:
                     failed[step.workload.deployment] = str(error)
         return failed
 
@@ -327,7 +334,10 @@ class Runtime:
         return answers, about
 
     def run(
-        self, until: Callable[[Pass], bool], timeout: float | None = None, told: Callable[[Pass], None] = lambda done: None
+        self,
+        until: Callable[[Pass], bool],
+        timeout: float | None = None,
+        told: Callable[[Pass], None] = lambda done: None,
     ) -> Pass:
         """Pass after pass until `until` says so, or BusyError after `timeout` seconds; `told` hears of each.
 

@@ -28,9 +28,7 @@ def missing() -> str:
     return works("bwrap", *_BASE, *_APART, "true")
 
 
-def argv(
-    program: Sequence[str], *, home: Path, readable: Sequence[Path], writable: Sequence[Path]
-) -> list[str]:
+def argv(program: Sequence[str], *, home: Path, readable: Sequence[Path], writable: Sequence[Path]) -> list[str]:
     """The command that runs `program` in a sandbox; what does not exist is left out."""
     out = ["bwrap", *_BASE, "--tmpfs", str(home)]
     # what /tmp, /run and the home hide and the program needs: its interpreter, itself, and what it was given

@@ -46,7 +46,13 @@ def model_folder() -> Path:
 def model_digest() -> str:
     """SHA-256 over weights, vocabulary and settings: vectors of two models never mix."""
     total = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json", "config.json", "1_Pooling/config.json", "sentence_bert_config.json"):
+    for name in (
+        "model.safetensors",
+        "tokenizer.json",
+        "config.json",
+        "1_Pooling/config.json",
+        "sentence_bert_config.json",
+    ):
         path = model_folder() / name
         total.update(name.encode() + b"\0")
         if path.is_file():
@@ -97,10 +103,12 @@ def vectors(texts: Sequence[str], folder: Path, progress: Progress = lambda done
     keys = [_key(text) for text in texts]
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / "vectors.sqlite", timeout=60)) as store:
-        store.execute("CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        store.execute("CREATE TABLE IF NOT EXISTS vector (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
         known = _known(store, keys)
         # by length: a batch is as slow as its longest text
-        new = sorted({k: t for k, t in zip(keys, texts, strict=True) if k not in known}.items(), key=lambda kt: (len(kt[1]), kt))
+        new = sorted(
+            {k: t for k, t in zip(keys, texts, strict=True) if k not in known}.items(), key=lambda kt: (len(kt[1]), kt)
+        )
         for start in range(0, len(new), CHUNK):
             part = new[start : start + CHUNK]
             progress(start, len(new))

@@ -109,7 +109,9 @@ def _component(row: Sequence[Any]) -> Component:
 
 
 def _broken(path: Path, why: str) -> IntegrityError:
-    return IntegrityError(f"the stored component index is broken: {why}", place=str(path), remedy="take it anew: --refresh")
+    return IntegrityError(
+        f"the stored component index is broken: {why}", place=str(path), remedy="take it anew: --refresh"
+    )
 
 
 def put(path: Path, data: bytes) -> None:

@@ -24,12 +24,30 @@ HELPER = Path("/usr/lib/apt/apt-helper")  # prints a list whatever it is compres
 UPDATE_SECONDS = 120.0
 MOST_BYTES = 400 * 2**20  # of lists fetched, and of one list read
 KEPT = ("Package", "Version", "Section", "Description", "Tag", "Homepage", "Installed-Size", "Size", "Architecture")
-MACHINES = {"amd64": "x86_64", "i386": "i686", "armhf": "armv7l"}  # Debian's names of architectures, as catalogues say it
+MACHINES = {
+    "amd64": "x86_64",
+    "i386": "i686",
+    "armhf": "armv7l",
+}  # Debian's names of architectures, as catalogues say it
 
 # Whole sections an application is made of; packages of the others come in by tag or topic.
 SECTIONS = frozenset(("video", "httpd", "database"))
 TAGGED = frozenset(
-    ("admin", "comm", "devel", "graphics", "libs", "misc", "net", "oldlibs", "python", "science", "sound", "utils", "web")
+    (
+        "admin",
+        "comm",
+        "devel",
+        "graphics",
+        "libs",
+        "misc",
+        "net",
+        "oldlibs",
+        "python",
+        "science",
+        "sound",
+        "utils",
+        "web",
+    )
 )
 TAGS = re.compile(
     r"works-with::(video|audio|image|image:raster|db|network-traffic|semantic-data)$|works-with-format::(mp[34]|mpeg|ogg|avi)"
@@ -41,7 +59,8 @@ TOPICS = re.compile(
     r"\b(video|audio|codecs?|webrtc|rt[ms]?p|srt|streaming|transcod\w+|multimedia|camera|computer vision|opencv|gstreamer|ffmpeg|stun|tpm"
     r"|blockchain|bitcoin|cryptocurrency|digital currency|peer-to-peer|distributed (hash|ledger|storage|file|object|database)"
     r"|object stor\w+|key-value|time.series|metrics|prometheus|monitoring|forward error|erasure|message (broker|queue)|mqtt|amqp"
-    r"|gateway|relay|tunnel|broker|reverse proxy|sparql|rdf|triple ?store|recommend\w+ (system|engine)|machine learning|opencl|container runtime|orchestrat\w+"
+    r"|gateway|relay|tunnel|broker|reverse proxy|sparql|rdf|triple ?store|recommend\w+ (system|engine)|machine learning|opencl"
+    r"|container runtime|orchestrat\w+"
     r"|consensus|raft|digital signatures?|timestamp\w*|tamper\w*|load balanc\w+|traffic shap\w+)\b",
     re.IGNORECASE,
 )
@@ -128,7 +147,8 @@ def _update(options: Iterable[str], folder: Path, timeout: float) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
         raise NotAvailableError(
-            f"not available: apt did not fetch its lists within {timeout:g} s", remedy="try again, or use a stored index file"
+            f"not available: apt did not fetch its lists within {timeout:g} s",
+            remedy="try again, or use a stored index file",
         ) from error
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     if size > MOST_BYTES:
@@ -214,11 +234,11 @@ def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def select(packages: Iterable[Mapping[str, str]]) -> Iterator[Component]:
-    """The packages an application could be made of, as components.
+    """The packages an application could be made of, as components; the choice depends on nothing but the stanza.
 
-    Whole sections of video, web servers and databases; of others (media, network, storage, security, tools) what its tags or its description say to belong
-    to these topics. Development files, documentation, language packs and the like are left out by name. The choice depends
-    on nothing but the stanza.
+    Whole sections of video, web servers and databases; of others (media, network, storage, security, tools) what its tags
+    or its description say to belong to these topics. Development files, documentation, language packs and the like are
+    left out by name.
     """
     for fields in packages:
         name, section = fields.get("Package", ""), fields.get("Section", "").rpartition("/")[2]

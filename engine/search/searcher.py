@@ -60,9 +60,7 @@ class Searcher:
     native: vectors.VectorIndex | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def ready(
-        self, *, now: datetime, refresh: bool = False, progress: Progress = lambda done, total: None
-    ) -> None:
+    def ready(self, *, now: datetime, refresh: bool = False, progress: Progress = lambda done, total: None) -> None:
         """Load or take the index and have every component's vector; with `refresh` from a new package list.
 
         Without a package list `index` stays None and `missing` says why. NotAvailableError without model or FAISS.
@@ -118,9 +116,7 @@ class Searcher:
                     remedy="tags are written facet::tag, such as works-with::video",
                 )  # fmt: skip
         wanted = set(only.tags)
-        return [
-            i for i, c in enumerate(components) if only.section in (None, c.section) and wanted <= set(c.tags)
-        ]
+        return [i for i, c in enumerate(components) if only.section in (None, c.section) and wanted <= set(c.tags)]
 
 
 def _check(need: str) -> None:

@@ -69,6 +69,14 @@ class Stage:
         """Folder of the knowledge base; None when it is kept in memory."""
         return self.kb.home
 
+    def forget_the_last_rehearsal(self) -> None:
+        """Retract what an earlier story observed (it stays in the log): its incidents are no record of a new one."""
+        for name in ("operation", "proposals"):
+            graph = self.kb.graph_iri(name)
+            held = [q.triple for q in self.kb.quads(graph=graph)]
+            if held:
+                self.kb.commit(graph, (), held, message="a new rehearsal: what the last one observed is retracted")
+
     @property
     def application(self) -> str:
         """IRI of the application that step 1 described."""

@@ -9,13 +9,12 @@ from datetime import datetime
 import pyoxigraph as ox
 
 from reasoners.compose.judge import Judgement, judge, numeric
-from reasoners.compose.model import Choice, Combination, Forecast, Options, Request
+from reasoners.compose.model import VIEWS, Choice, Combination, Forecast, Options, Request
 from reasoners.compose.overlay import overlay
 from reasoners.compose.predict import Point, predict
 from reasoners.decision import (
     Candidate,
     Conflict,
-    Placement,
     Rejection,
     ScoreComponent,
     labels,
@@ -46,6 +45,11 @@ def make(
     now: datetime,
 ) -> Choice:
     """See `reasoners.compose.compose`."""
+    missing = [name for name in VIEWS if name not in views]
+    if missing:
+        raise InputError(f"the view {missing[0]} is missing", remedy="hand in every queries/views/compose-*.rq")
+    if now.tzinfo is None:
+        raise InputError("the time of the decision has no time zone", remedy="pass e.g. datetime.now(UTC)")
     _check(view, request, options)
     combinations = tuple(_combinations(view, request, options, views))
     points = _points(view, request, views)
@@ -58,7 +62,7 @@ def make(
     scopes = tuple(dict.fromkeys(s for s in (request.function, request.unit, request.application) if s is not None))
     given: dict[str, ox.NamedNode | ox.Literal] = {
         "application": application,
-        "now": ox.Literal(now.isoformat(), datatype=XSD.dateTime),
+        "now": ox.Literal(now.isoformat().replace("+00:00", "Z"), datatype=XSD.dateTime),
     }
     statements = list(_statements(request, options, combinations, forecasts))
     with overlay(view, statements) as seen:
@@ -239,7 +243,6 @@ def _choose(view: View, request: Request, options: Options, table: _Table) -> Ch
     return Choice(
         purpose="compose",
         application=request.application or request.unit or request.function,
-        placements=(Placement(what, chosen),) if chosen else (),
         candidates=tuple(candidates),
         rejections=tuple(_rejections(what, judgement)),
         conflicts=(conflict,) if conflict else (),
@@ -254,8 +257,15 @@ def _choose(view: View, request: Request, options: Options, table: _Table) -> Ch
         energy=forecasts[chosen].energy if chosen else None,
         combinations=tuple(c for c in table.combinations if c.iri in kept),
         forecasts=tuple((iri, f) for iri, f in forecasts.items() if iri in kept),
-        notes=tuple(judgement.notes),
+        notes=(*judgement.notes, *_silent(table)),
     )
+
+
+def _silent(table: _Table) -> Iterator[str]:
+    """What no rule rejects and still cannot be chosen: nothing is chosen that was never measured."""
+    count = sum(not table.judgement.verdicts[c.iri] and c.iri not in table.forecasts for c in table.combinations)
+    if count:
+        yield f"{count} combinations that no rule rejects were never measured: left out"
 
 
 def _energies(
@@ -287,19 +297,22 @@ def _rejections(what: ox.NamedNode, judgement: Judgement) -> Iterator[Rejection]
 def _conflict(view: View, what: ox.NamedNode, table: _Table, refused: Sequence[ox.NamedNode]) -> Conflict | None:
     """A smallest set of constraints that leaves nothing; each one left out makes the rest of the set possible."""
     verdicts = table.judgement.verdicts
-    if not refused or len(refused) < len(table.combinations):
+    if not refused:
         return None
-    members = sorted({c for found in verdicts.values() for c in found}, key=lambda c: c.value)
+    # a combination without a forecast cannot be chosen whatever is left out, unless there are no others
+    known = [iri for iri in refused if iri in table.forecasts] or refused
+    members = sorted({c for iri in known for c in verdicts[iri]}, key=lambda c: c.value)
     for constraint in list(members):
         rest = set(members) - {constraint}
-        if all(rest & set(found) for found in verdicts.values()):
+        if all(rest & set(verdicts[iri]) for iri in known):
             members.remove(constraint)
-    names = labels(view, {c for iri in refused[:3] for c in verdicts[iri]})
+    near = known[:3]
+    names = labels(view, {c for iri in near for c in verdicts[iri]})
     texts = {c.iri: c.label for c in table.combinations}
     return Conflict(
         what, tuple(members),
         tuple(
             f"{texts[iri]}, without: " + "; ".join(_name(c, names) for c in sorted(verdicts[iri], key=lambda c: c.value))
-            for iri in refused[:3]
+            for iri in near
         ),
     )  # fmt: skip

@@ -1,12 +1,13 @@
 """What to do about an incident: the running system as a Boolean network, actions, forecasts, and a choice with reasons."""
 
-from reasoners.control.actions import desired
+from reasoners.control.actions import candidates, cost, desired
 from reasoners.control.aeon import Analysis, Question, analyse
 from reasoners.control.decide import VIEWS, Check, Controlled, Judged, Options, control
 from reasoners.control.dynamics import Course, Dynamics
+from reasoners.control.expression import names
 from reasoners.control.forecast import Experience, believed, experience, forecast, under
-from reasoners.control.model import GOAL, Action, Forecast, Network, Runtime, Suspect, Suspicion
-from reasoners.control.network import build, read_runtime
+from reasoners.control.model import GOAL, Action, Deployment, Forecast, Network, Runtime, Suspect, Suspicion
+from reasoners.control.network import build, faulted, read_runtime, settled
 from reasoners.control.record import action_triples, forecast_triples, network_triples
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Check",
     "Controlled",
     "Course",
+    "Deployment",
     "Dynamics",
     "Experience",
     "Forecast",
@@ -31,12 +33,17 @@ __all__ = [
     "analyse",
     "believed",
     "build",
+    "candidates",
     "control",
+    "cost",
     "desired",
     "experience",
+    "faulted",
     "forecast",
     "forecast_triples",
+    "names",
     "network_triples",
     "read_runtime",
+    "settled",
     "under",
 ]

@@ -165,7 +165,11 @@ class _Suits:
         if not action.touched:
             return []
         removed, added = desired(self.runtime, action)
-        return self.check(removed, [*added, *action_triples(action, self.incident, 0, DAPPI.Proposed)])
+        told = action_triples(action, self.incident, 0, DAPPI.Committed)
+        if len(action.moves) == 1 and not action.restarts:  # its deployment was asked about already
+            ((deployment, host),) = action.moves.items()
+            return [*self.of(deployment, host), *self.check([], told)]
+        return self.check(removed, [*added, *told])
 
 
 def _judge(

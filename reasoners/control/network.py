@@ -20,7 +20,7 @@ from reasoners.errors import InputError
 from reasoners.graph import Term, View
 from reasoners.vocab import DAPPI
 
-ANSWER_SECONDS = 1.0  # mean time after which a unit notices that one it waits for is back, or gone
+ANSWER_SECONDS = 0.5  # mean time after which a unit notices that one it waits for is back, or gone
 VIEWS = (
     "control-applications", "control-hosts", "control-deployments", "control-dependencies", "control-flows",
     "control-goals", "control-links", "control-supply",

@@ -17,8 +17,10 @@ from reasoners.errors import NotAvailableError
 from reasoners.graph import View
 from reasoners.plan.model import (
     VIEWS,
+    Agreement,
     Ask,
     DeadlineReport,
+    Dispute,
     HostUse,
     Options,
     Plan,
@@ -28,12 +30,15 @@ from reasoners.plan.model import (
     Total,
     Unchecked,
     Use,
+    Way,
     WhyNot,
 )
 
 __all__ = [
     "VIEWS",
+    "Agreement",
     "DeadlineReport",
+    "Dispute",
     "HostUse",
     "Options",
     "Plan",
@@ -43,7 +48,9 @@ __all__ = [
     "Total",
     "Unchecked",
     "Use",
+    "Way",
     "WhyNot",
+    "agree",
     "plan",
     "why_not",
 ]
@@ -65,6 +72,23 @@ def plan(
     a rule has wrong, NotAvailableError without numpy or, where units depend on each other, without HiGHS.
     """
     return _work().make(Ask(view, application, rules, options or Options(), views, now))  # type: ignore[no-any-return]
+
+
+def agree(
+    view: View,
+    application: ox.NamedNode,
+    rules: Sequence[PlanRule],
+    options: Options | None = None,
+    *,
+    among: Sequence[ox.NamedNode],
+    views: Mapping[str, str],
+    now: datetime,
+) -> Agreement:
+    """Whether one plan meets all requirements; if none does, minimal sets of those `among` these that are at odds.
+
+    Where several requirements could be blamed, later ones of `among` are. Raises as `plan` does.
+    """
+    return _work().agree(Ask(view, application, rules, options or Options(), views, now), among)  # type: ignore[no-any-return]
 
 
 def why_not(

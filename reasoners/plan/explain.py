@@ -277,7 +277,7 @@ def _only(instance: Instance, parts: Sequence[tuple[str, int]], options: Options
             for n, host in enumerate(instance.hosts)
         ],
     )
-    return solve(some, time_limit=options.time_limit, gap=1.0, seed=options.seed).status
+    return solve(some, time_limit=options.time_limit, gap=1.0, seed=options.seed, only_whether=True).status
 
 
 def _relaxation(problem: Problem, kind: str, i: int) -> str:

@@ -6,7 +6,6 @@ Gives the solver a solution to start from and a cost that no better plan may exc
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from reasoners.plan.instance import EPSILON, Floats, Instance, Limit, neighbours
 
@@ -123,21 +122,10 @@ def _lateness(instance: Instance, choice: list[int], unit: int, price: float) ->
         rest = sum(float(budget.values[w][choice[w]]) for w in instance.units if w != unit)
         total += np.where(budget.values[unit] + rest > budget.bound, np.inf if price == 0 else 1e6, 0.0)
     if instance.capacity or instance.hosts:
-        total += np.where(_full(instance, choice, unit), np.inf if price == 0 else 1e6, 0.0)
+        used = instance.used(choice)
+        used[int(instance.offer[unit][choice[unit]])] -= 1
+        total += np.where(instance.full(used, unit), np.inf if price == 0 else 1e6, 0.0)
     return total
-
-
-def _full(instance: Instance, choice: list[int], unit: int) -> npt.NDArray[np.bool_]:
-    """Whether each option of a unit is one that the others leave no room in."""
-    used = instance.used(choice)
-    mine = int(instance.offer[unit][choice[unit]])
-    used[mine] -= 1
-    hosted = {offer for host in instance.hosts for offer, _ in host.needs}
-    tight = {o for o, n in used.items() if n >= instance.capacity.get(o, n + 1)}
-    tight |= {o for o, n in instance.capacity.items() if n == 0}
-    mates = hosted & set(np.unique(instance.offer[unit]).tolist())
-    tight |= {o for o in mates if not instance.holds({**used, o: used.get(o, 0) + 1})}
-    return np.isin(instance.offer[unit], list(tight))
 
 
 def _through(instance: Instance, limit: Limit, choice: list[int], unit: int) -> Floats:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import numpy.typing as npt
 
-from reasoners.plan.room import Host, spread
+from reasoners.plan.room import Host, homes, left, spread
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -146,6 +146,33 @@ class Instance:
         if any(count > self.capacity.get(offer, count) for offer, count in used.items()):
             return False
         return not self.hosts or spread(used, self.hosts) is not None
+
+    @cached_property
+    def homes(self) -> dict[int, list[int]]:
+        """Offer -> numbers of its hosts."""
+        return homes(self.hosts)
+
+    @cached_property
+    def limited(self) -> list[dict[int, Ints]]:
+        """Per unit: offers that may run out -> the options that are of that offer."""
+        may = {*self.capacity, *self.homes}
+        return [{o: np.flatnonzero(mine == o) for o in may.intersection(mine.tolist())} for mine in self.offer]
+
+    def full(self, used: Mapping[int, int], unit: int) -> npt.NDArray[np.bool_]:
+        """Whether each option of a unit is of an offer that those `used` leave no room in."""
+        out = np.zeros(len(self.offer[unit]), dtype=bool)
+        free = left(used, self.hosts, self.homes)
+        for offer, options in self.limited[unit].items():
+            count = used.get(offer, 0)
+            tight = count >= self.capacity.get(offer, count + 1)
+            if not tight and offer in self.homes:
+                if free is not None and len(at := self.homes[offer]) == 1:
+                    tight = self.hosts[at[0]].fits(offer, free[at[0]]) < 1
+                else:
+                    tight = not self.holds({**used, offer: count + 1})
+            if tight:
+                out[options] = True
+        return out
 
     def sure_room(self) -> dict[int, int]:
         """Offers that may run out: how many units each holds whatever else is placed; 0 where hosts decide."""

@@ -143,13 +143,13 @@ class _Reader:
 
     def read(self, view: View, given: Mapping[str, ox.NamedNode | ox.Literal], unit: ox.NamedNode | None) -> None:
         head, index, cache = self.head, self.index, self.cache
-        rule = head.rule.iri
+        rule, everybody, everything = head.rule.iri, head.open_object, head.open_subject
         marks: dict[tuple[object, ox.NamedNode], Marks] = {}
         size = len(self.table.offers)
         for subject, obj, constraint, *told in rows(head, view, given, unit):
             if not isinstance(constraint, ox.NamedNode):
                 constraint = rule
-            key = (self.application if head.open_object else obj, constraint)
+            key = (self.application if everybody else obj, constraint)
             column = marks.get(key)
             if column is None:
                 if key[0] != self.application and key[0] not in self.units:
@@ -159,7 +159,7 @@ class _Reader:
             number = cache.get(said)
             if number is None:
                 number = cache[said] = self.table.number(self.body(*said))
-            if head.open_subject:
+            if everything:
                 column[:] = number
                 continue
             at = index.get(subject)  # type: ignore[arg-type]

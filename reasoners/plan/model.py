@@ -9,8 +9,8 @@ from typing import Literal
 
 import pyoxigraph as ox
 
-from reasoners.decision import Decided, Verdict
-from reasoners.graph import View
+from reasoners.decision import Decided, Placement, Verdict
+from reasoners.graph import Term, View
 from reasoners.sparql.conclusions import ChoosingRule
 
 PlanRule = ChoosingRule
@@ -144,6 +144,42 @@ class Plan(Decided):
     notes: tuple[str, ...] = ()
     sizes: Sizes = Sizes()
     table: Callable[[], bytes] = field(default=lambda: b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What leaving out one member of a dispute allows, other disputes being settled.
+
+    `possible`: a plan for everything else. `offers`: (unit, offer) pairs that only this member excludes. `found`: what those
+    have in place of what it wants, the nearest first; for a deadline or total what the best plan reaches. `placements`:
+    where the units it speaks of go then.
+    """
+
+    without: ox.NamedNode
+    possible: bool
+    offers: int
+    found: tuple[Term, ...]
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Demands that cannot all be met, of which any one left out lets the others be. `units`: those left without any offer."""
+
+    members: tuple[ox.NamedNode, ...]
+    units: tuple[ox.NamedNode, ...]
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A plan for everything that was demanded, or what keeps it from being made.
+
+    No disputes and an infeasible plan: not the demands are at odds; the plan's own conflicts say what is.
+    """
+
+    plan: Plan
+    disputes: tuple[Dispute, ...]
 
 
 @dataclass(frozen=True)

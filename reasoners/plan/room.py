@@ -33,6 +33,31 @@ class Host:
         return min(counts, default=UNBOUNDED)
 
 
+def homes(hosts: Sequence[Host]) -> dict[int, list[int]]:
+    """Offer -> numbers of its hosts."""
+    places: dict[int, list[int]] = {}
+    for number, host in enumerate(hosts):
+        for offer, _ in host.needs:
+            places.setdefault(offer, []).append(number)
+    return places
+
+
+def left(
+    counts: Mapping[int, int], hosts: Sequence[Host], places: Mapping[int, Sequence[int]]
+) -> list[list[float]] | None:
+    """What each host has left; None where units of an offer could go to several hosts."""
+    free = [list(host.has) for host in hosts]
+    for offer, count in counts.items():
+        at = places.get(offer, ())
+        if not count or not at:
+            continue
+        if len(at) > 1:
+            return None
+        need = dict(hosts[at[0]].needs)[offer]
+        free[at[0]] = [x - count * n for x, n in zip(free[at[0]], need, strict=True)]
+    return free
+
+
 Spread = dict[tuple[int, int], int]
 """(offer, number of the host) -> how many units of that offer run there."""
 
@@ -42,10 +67,7 @@ def spread(counts: Mapping[int, int], hosts: Sequence[Host]) -> Spread | None:
 
     Exact: where filling from the front fails, every other division is tried, each state once.
     """
-    places: dict[int, list[int]] = {}
-    for number, host in enumerate(hosts):
-        for offer, _ in host.needs:
-            places.setdefault(offer, []).append(number)
+    places = homes(hosts)
     asked = sorted((o for o, n in counts.items() if n and o in places), key=lambda o: (len(places[o]), o))
     free = [list(host.has) for host in hosts]
     needs = [dict(host.needs) for host in hosts]
@@ -57,22 +79,22 @@ def spread(counts: Mapping[int, int], hosts: Sequence[Host]) -> Spread | None:
     def start(at: int) -> bool:
         return at == len(asked) or place(at, 0, counts[asked[at]])
 
-    def place(at: int, step: int, left: int) -> bool:
+    def place(at: int, step: int, todo: int) -> bool:
         offer = asked[at]
         rest = places[offer][step:]
-        if left == 0:
+        if todo == 0:
             return start(at + 1)
-        room = [min(left, hosts[h].fits(offer, free[h])) for h in rest]
-        if sum(room) < left:
+        room = [min(todo, hosts[h].fits(offer, free[h])) for h in rest]
+        if sum(room) < todo:
             return False
-        state = (at, step, left, *(tuple(round(x, 9) for x in free[h]) for h in sorted({*rest, *later[at]})))
+        state = (at, step, todo, *(tuple(round(x, 9) for x in free[h]) for h in sorted({*rest, *later[at]})))
         if state in dead:
             return False
         number = rest[0]
-        for some in range(room[0], max(left - sum(room[1:]), 0) - 1, -1):
+        for some in range(room[0], max(todo - sum(room[1:]), 0) - 1, -1):
             before = free[number]
             free[number] = [x - some * n for x, n in zip(before, needs[number][offer], strict=True)]
-            if place(at, step + 1, left - some):
+            if place(at, step + 1, todo - some):
                 if some:
                     found[offer, number] = some
                 return True

@@ -39,8 +39,10 @@ class Answer:
 ALONE = "each unit alone"
 
 
-def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, seed: int = 0) -> Answer:
-    """The best choice of one option per unit.
+def solve(
+    instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, seed: int = 0, only_whether: bool = False
+) -> Answer:
+    """The best choice of one option per unit; `only_whether` there is any: then no search for a good one comes first.
 
     Units that nothing ties together are settled without a solver. Raises NotAvailableError when one is needed and missing.
     """
@@ -60,7 +62,7 @@ def solve(instance: Instance, *, time_limit: float = 60.0, gap: float = 1e-6, se
     if any(len(k) == 0 for k in timely):
         return Answer("infeasible", solver="bounds on path times", reduced=sum(len(k) for k in timely))
     small = small.keep(timely)
-    known = good_choice(small)
+    known = None if only_whether else good_choice(small)
     if known is not None:
         affordable = below(small, small.objective(known))
         known = [int(np.searchsorted(affordable[u], i)) for u, i in enumerate(known)]

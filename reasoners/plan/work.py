@@ -1,4 +1,4 @@
-"""The two entries behind `reasoners.plan`, with the heavy imports they need."""
+"""The entries behind `reasoners.plan`, with the heavy imports they need."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import numpy as np
 import pyoxigraph as ox
 
 from reasoners.errors import InputError, did_you_mean
+from reasoners.plan.agree import agree
 from reasoners.plan.explain import tell
 from reasoners.plan.model import Ask, Plan, WhyNot
 from reasoners.plan.problem import Problem, build
 from reasoners.plan.solve import solve
+
+__all__ = ["agree", "make", "why_not"]
 
 
 def make(ask: Ask) -> Plan:

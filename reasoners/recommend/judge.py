@@ -55,9 +55,7 @@ def judge(
     return reader.result
 
 
-def _scopes(
-    head: Head, needs: Sequence[ox.NamedNode], application: ox.NamedNode
-) -> Sequence[ox.NamedNode | None]:
+def _scopes(head: Head, needs: Sequence[ox.NamedNode], application: ox.NamedNode) -> Sequence[ox.NamedNode | None]:
     if not head.per_unit:
         return (None,)
     return tuple(dict.fromkeys((*needs, application))) if head.names_object else needs
@@ -92,9 +90,9 @@ class _Reader:
                         continue  # known, but not found for this need
                     self.result.rules.add(head.rule.iri)
                     if head.hard:
-                        self._refuse(pair, about, head, wanted, found, margin)  # type: ignore[arg-type]
+                        self._refuse(pair, about, head, wanted, found, margin)
                     else:
-                        side = self.result.penalties[pair]  # type: ignore[index]
+                        side = self.result.penalties[pair]
                         side[about] = max(side.get(about, 0.0), _penalty(head, penalty))
 
     def _refuse(

@@ -38,7 +38,7 @@ def make(
     about = application or needs[0].node
     nearest = {n.node: _nearest(hits.get(n.node, ())) for n in needs}
     known = frozenset(row[0] for row in view.select(views["recommend-things"]) if isinstance(row[0], ox.NamedNode))
-    given = {
+    given: dict[str, ox.NamedNode | ox.Literal] = {
         "application": about,
         "now": ox.Literal(now.isoformat().replace("+00:00", "Z"), datatype=XSD.dateTime),
     }
@@ -128,9 +128,7 @@ def _rejections(need: ox.NamedNode, things: Sequence[ox.NamedNode], judgement: J
     return sorted(out, key=lambda r: (-r.count, r.constraint.value))
 
 
-def _conflict(
-    view: View, need: ox.NamedNode, things: Sequence[ox.NamedNode], judgement: Judgement
-) -> Conflict | None:
+def _conflict(view: View, need: ox.NamedNode, things: Sequence[ox.NamedNode], judgement: Judgement) -> Conflict | None:
     """A smallest set of constraints that leaves this need nothing of what was found; None when something is left."""
     verdicts = {thing: judgement.verdicts[need, thing] for thing in things}
     if not things or not all(verdicts.values()):

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Protocol
 
 import pyoxigraph as ox
@@ -181,10 +182,16 @@ def _names_object(select: str, obj: Slot, prefixes: Mapping[str, str]) -> bool:
     if not isinstance(obj, ox.Variable):
         return False
     declared = "".join(f"PREFIX {name}: <{iri}>\n" for name, iri in prefixes.items() if name != "@base")
+    return obj.value in _certain(declared + select)
+
+
+@lru_cache(maxsize=1024)  # parsing takes a tenth of a second, and the same rules judge again and again
+def _certain(select: str) -> frozenset[str]:
+    """Variables that every solution of a query binds; none when it cannot be read."""
     try:
-        return obj.value in certain_names(parse(declared + select).p)
+        return frozenset(certain_names(parse(select).p))
     except InputError:
-        return False
+        return frozenset()
 
 
 def _split(rule: ChoosingRule) -> _Parts:

@@ -77,6 +77,7 @@ def test_guest_loads_what_was_compiled_and_compiles_when_that_is_of_another_kind
     compiled = tmp_path / "compiled"
     compile_into(module(), compiled)
     for content in (compiled.read_bytes(), b"of another version"):
+        compiled.unlink()  # the first guest still has it mapped
         compiled.write_bytes(content)
         guest = Guest(module(), memory=MB, compiled=compiled)
         with guest.within(10):

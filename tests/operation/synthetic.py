@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
+from itertools import pairwise
 from dataclasses import dataclass, field
 
 import pyoxigraph as ox
@@ -132,8 +133,8 @@ def random_world(rng: random.Random) -> World:
     stages = [f"stage{i}" for i in range(rng.randint(2, 5))]
     sides = [f"side{i}" for i in range(rng.randint(1, 5))]
     units = (*stages, *sides)
-    needs: dict[str, tuple[str, ...]] = {a: (b,) for a, b in zip(stages, stages[1:], strict=False)}
-    flows = list(zip(stages, stages[1:], strict=False))
+    needs: dict[str, tuple[str, ...]] = {a: (b,) for a, b in pairwise(stages)}
+    flows = list(pairwise(stages))
     for i, side in enumerate(sides):
         user = rng.choice([*stages, *sides[:i]])
         needs[user] = (*needs.get(user, ()), side)
@@ -179,6 +180,11 @@ class Simulator:
     def signals(self) -> list[Signal]:
         """Everything seen so far."""
         return [Signal(f, m, tuple(self._times), tuple(v)) for (f, m), v in sorted(self._values.items(), key=str)]
+
+    def latest(self) -> list[Signal]:
+        """The last point of everything."""
+        now = (self._times[-1],)
+        return [Signal(f, m, now, (v[-1],)) for (f, m), v in self._values.items()]
 
     def run(self, seconds: float) -> Simulator:
         """Go on for `seconds`."""

@@ -32,6 +32,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "rich": ("engine/commands/*",),
     "sha3": ("engine/graph/hashing.py",),
+    "wasmtime": ("engine/accelerators/boxes/guest.py", "engine/accelerators/runners/wasm.py"),
     "yaml": ("engine/catalogue/ml/*",),
 }  # fmt: skip
 OWN = ("engine", "reasoners")

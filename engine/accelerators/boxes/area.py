@@ -39,8 +39,8 @@ class Area:
         return folder
 
     def close(self) -> None:
-        """Remove all of it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove all of it, with what starts that nobody stopped have left."""
+        _clear(self.folder)
 
     def __enter__(self) -> Area:
         return self
@@ -65,9 +65,14 @@ def sweep(root: Path) -> list[str]:
         pid, _, rest = owner.name.partition("-")
         if not pid.isdigit() or (birth(int(pid)) and birth(int(pid)) == rest.partition("-")[0]):
             continue
-        for room in owner.iterdir():
-            if room.name.startswith(f"{PREFIX}-"):
-                cgroups.sweep(room.name, _noted(room))
-                found.append(room.name)
-        shutil.rmtree(owner, ignore_errors=True)
+        found += _clear(owner)
     return sorted(found)
+
+
+def _clear(owner: Path) -> list[str]:
+    """Remove an owner's folder and the cgroups of the starts in it; returns their names."""
+    rooms = [room for room in owner.iterdir() if room.name.startswith(f"{PREFIX}-")] if owner.is_dir() else []
+    for room in rooms:
+        cgroups.sweep(room.name, _noted(room))
+    shutil.rmtree(owner, ignore_errors=True)
+    return [room.name for room in rooms]

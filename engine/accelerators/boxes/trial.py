@@ -62,8 +62,10 @@ class Trial:
             started.stop()
         if SIGN in out.decode(errors="replace"):
             return None
-        said = errors.decode(errors="replace").strip()[-TELL:]
-        return f"{self._box.name} does not start: {said or f'status {started.process.returncode}'}"
+        said = errors.decode(errors="replace").strip().splitlines()
+        return (
+            f"{self._box.name} does not start: {said[-1][-TELL:] if said else f'status {started.process.returncode}'}"
+        )
 
 
 def absent(binary: str, remedy: str) -> str:

@@ -42,6 +42,7 @@ ALIASES: dict[str, str] = {
     "energyMix": "hasEnergyMix", "powerModel": "hasPowerModel", "devices": "hasDevice",
     "resourceType": "hasResourceType",
     "principle": "keepsPrinciple", "protects": "protectsCategory", "trust": "supportsTrust",
+    "functions": "usesFunction", "isolation": "requiresIsolation", "parameters": "hasParameter", "variants": "hasVariant",
 }  # fmt: skip
 BORROWED: dict[str, ox.NamedNode] = {
     "name": RDFS.label, "description": DCTERMS.description, "comment": RDFS.comment, "seeAlso": RDFS.seeAlso,

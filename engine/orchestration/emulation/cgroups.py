@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from pathlib import Path
 from engine.orchestration.driver import Limit
 from engine.orchestration.emulation.topology import Host
 
-PERIOD = 25_000  # µs; short, so that a host with a small share answers late by milliseconds and not by tenths of a second
+PERIOD = (
+    25_000  # µs; short, so that a host with a small share answers late by milliseconds and not by tenths of a second
+)
 LEAST_QUOTA = 1_000  # µs; the kernel takes no less
 V1 = ("cpu", "cpuacct", "memory")
 
@@ -46,7 +49,8 @@ def mounts(text: str) -> list[Mount]:
 class Cgroups:
     """The groups of one home: `<hierarchy>/<own group>/<name>/<host>`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: Mapping[str, str] | None = None) -> None:
+        """`known`: where an earlier run had put them; its process may have been in another group than this one is."""
         self.name = name
         self.roots: dict[str, Path] = {}  # controller: this home's folder
         self.version: dict[str, int] = {}
@@ -55,6 +59,9 @@ class Cgroups:
             for controller in sorted(mount.controllers & set(V1)):
                 self.roots[controller] = self._own(mount, controller) / name
                 self.version[controller] = mount.version
+        for controller, path in (known or {}).items():
+            if controller in self.roots and Path(path).is_dir() and Path(path).name == name:
+                self.roots[controller] = Path(path)
 
     @staticmethod
     def _own(mount: Mount, controller: str) -> Path:
@@ -170,6 +177,14 @@ class Cgroups:
             for line in _read(folder / "cpu.stat").splitlines():
                 if line.startswith("usage_usec "):
                     return int(line.split()[1]) / 1e6
+        return None
+
+    def memory_bytes(self, host: str) -> int | None:
+        """Memory that a host uses."""
+        for folder in self.folders(host):
+            for name in ("memory.usage_in_bytes", "memory.current"):
+                if text := _read(folder / name).strip():
+                    return int(text)
         return None
 
 

@@ -56,7 +56,7 @@ class Namespaces:
     def __init__(self, run_folder: Path, mark: str) -> None:
         self.mark, self.topology = mark, Topology()
         self.notebook = Notebook(run_folder / "fabric.json")
-        self.groups = Cgroups(f"dappops-{mark}")
+        self.groups = Cgroups(f"dappops-{mark}", self.notebook.read().get("groups"))
         self._limits: list[Limit] | None = None
         self._netem = False
 
@@ -113,15 +113,19 @@ class Namespaces:
         )  # fmt: skip
         if not adopted:
             self.down()
-            indexes = {host: n for n, host in enumerate(topology.hosts)}
-            self.notebook.write({"mode": self.mode, "indexes": indexes, "off": [], "complete": False})
+            notes = {
+                "mode": self.mode, "indexes": {host: n for n, host in enumerate(topology.hosts)}, "off": [],
+                "groups": {name: str(path) for name, path in self.groups.roots.items()},
+            }  # fmt: skip
+            self.notebook.write({**notes, "complete": False})
             self._build()
-            self.notebook.write({"mode": self.mode, "indexes": indexes, "off": [], "complete": True})
+            self.notebook.write({**notes, "complete": True})
         for host in topology.hosts.values():
             self.groups.make(host)
             if adopted:
                 self.power(host.id, True)
                 self.repair(host.id)
+                self._shape(host.id)  # as it is told now
         return bool(adopted)
 
     def _build(self) -> None:
@@ -138,36 +142,40 @@ class Namespaces:
         for _, name, address in ports:
             batch(["ip", "-n", name], [f"addr add {address}/16 dev eth0", "link set eth0 up", "link set lo up"])
         for host in hosts:
-            self._shape(host, 1.0)
+            self._shape(host)
 
-    def _shape(self, host: str, share: float) -> None:
-        """Give a host's line a share of its rate, at both ends; inside, the ways to the others."""
+    def _bucket(self, host: str, share: float, verb: str) -> None:
+        """Give a host's line a share of its rate, at both ends."""
         rate = max(LEAST_RATE, (self.topology.rate(host) or ASSUMED_RATE) * share)
-        name, port = self.namespace(f"h-{host}"), f"p{self._index(host)}"
         bucket = f"root handle 1: tbf {_rate(rate)} latency {QUEUE * 1000:.0f}ms"
-        lines = [f"qdisc replace dev eth0 {bucket}"]
-        ways = {to: way for to, way in self.topology.ways(host).items() if way.rate is not None or way.latency}
-        lines.append("qdisc replace dev eth0 parent 1:1 handle 10: htb default 1 r2q 1000")
-        lines.append(f"class replace dev eth0 parent 10: classid 10:1 htb {_rate(rate)}")
-        for to, way in ways.items():
+        batch(["tc", "-n", self.namespace(f"h-{host}")], [f"qdisc {verb} dev eth0 {bucket}"])
+        batch(["tc", "-n", self.namespace("fabric")], [f"qdisc {verb} dev p{self._index(host)} {bucket}"])
+
+    def _shape(self, host: str) -> None:
+        """A host's line, and inside it the ways to the others."""
+        name, port = self.namespace(f"h-{host}"), f"p{self._index(host)}"
+        works("tc", "-n", name, "qdisc", "del", "dev", "eth0", "root")  # what an earlier run had told it
+        works("tc", "-n", self.namespace("fabric"), "qdisc", "del", "dev", port, "root")
+        self._bucket(host, 1.0, "add")
+        line = self.topology.rate(host) or ASSUMED_RATE
+        lines = [
+            "qdisc add dev eth0 parent 1:1 handle 10: htb default 1 r2q 1000",
+            f"class add dev eth0 parent 10: classid 10:1 htb {_rate(line)}",
+        ]
+        for to, way in self.topology.ways(host).items():
             number = self._index(to) + 2
-            narrow = min(rate, way.rate or rate)
-            lines.append(f"class replace dev eth0 parent 10: classid 10:{number:x} htb {_rate(narrow)}")
+            lines.append(f"class add dev eth0 parent 10: classid 10:{number:x} htb {_rate(min(line, way.rate or line))}")
             if self._netem and way.latency:
                 delay = f"netem delay {way.latency * 1000:.3f}ms limit 10000"
-                lines.append(f"qdisc replace dev eth0 parent 10:{number:x} handle {number + 0x100:x}: {delay}")
+                lines.append(f"qdisc add dev eth0 parent 10:{number:x} handle {number + 0x100:x}: {delay}")
             match = f"u32 match ip dst {self.address(to)}/32 flowid 10:{number:x}"
-            lines.append(
-                f"filter replace dev eth0 parent 10: protocol ip prio 1 handle 800::{number:x} {match}"
-            )
-        batch(["tc", "-n", name], lines[:1])
+            lines.append(f"filter add dev eth0 parent 10: protocol ip prio 1 handle 800::{number:x} {match}")
         try:
-            batch(["tc", "-n", name], lines[1:])
+            batch(["tc", "-n", name], lines)
         except NotAvailableError as error:
             told = Limit("rate and latency of single ways between hosts", error.message, "load sch_htb and cls_u32")
             if self._limits is not None and told not in self._limits:
                 self._limits.append(told)
-        batch(["tc", "-n", self.namespace("fabric")], [f"qdisc replace dev {port} {bucket}"])
 
     def down(self) -> Sequence[str]:
         """See `Fabric`."""
@@ -222,7 +230,7 @@ class Namespaces:
 
     def degrade(self, host: str, share: float, loss: float) -> None:
         """See `Fabric`."""
-        self._shape(host, share)
+        self._bucket(host, share, "change")
         drop = f"meta oifname != lo numgen random mod 1000 < {round(loss * 1000)} drop"
         table = (
             "table ip dappops\ndelete table ip dappops\ntable ip dappops {\n"
@@ -233,7 +241,7 @@ class Namespaces:
 
     def repair(self, host: str) -> None:
         """See `Fabric`."""
-        self._shape(host, 1.0)
+        self._bucket(host, 1.0, "change")
         run(*self.enter(host), "nft", "-f", "-", text="table ip dappops\ndelete table ip dappops\n")
 
     def cpu_seconds(self, host: str) -> float | None:

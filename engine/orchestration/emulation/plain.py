@@ -26,7 +26,9 @@ class Plain:
 
     def limits(self) -> Sequence[Limit]:
         """See `Fabric`."""
-        remedy = "run as root with iproute2 and nftables" if self.reason != "plain mode was asked for" else "use --mode auto"
+        remedy = (
+            "run as root with iproute2 and nftables" if self.reason != "plain mode was asked for" else "use --mode auto"
+        )
         what = ("rate and latency of links", "processor share and memory of hosts", "a network for each host")
         return [Limit(each, self.reason, remedy) for each in what]
 
@@ -103,7 +105,9 @@ class Plain:
     def degrade(self, host: str, share: float, loss: float) -> None:
         """See `Fabric`."""
         raise NotAvailableError(
-            "a link of a plain host cannot be degraded: it has none", place=host, remedy="run as root: mode `namespaces`"
+            "a link of a plain host cannot be degraded: it has none",
+            place=host,
+            remedy="run as root: mode `namespaces`",
         )
 
     def repair(self, host: str) -> None:

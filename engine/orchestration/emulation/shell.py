@@ -17,13 +17,14 @@ def run(*argv: str, text: str = "") -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotAvailableError(f"{argv[0]} does not run: {error}", remedy="install iproute2 and nftables") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        # a batch tells the error first and then that the batch failed; other tools warn first and end with the error
+        said = [x for x in (done.stderr or done.stdout).strip().splitlines() if not x.startswith("Command failed")]
         raise NotAvailableError(said[-1] if said else f"exit code {done.returncode}", place=" ".join(argv))
     return done.stdout
 
 
 def works(*argv: str, text: str = "") -> str:
-    """"" when the command succeeds, else why not."""
+    """ "" when the command succeeds, else why not."""
     try:
         run(*argv, text=text)
     except NotAvailableError as error:

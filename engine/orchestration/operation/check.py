@@ -39,6 +39,8 @@ class WouldBe:
         self._validator.affected(self._view, new - set(removed), affected)
         after = self._validator.check(self._view, affected)
         self._apply(new - set(removed), there - set(added))
+        if not after:
+            return []
         before = {(r.shape, r.constraint, r.focus) for r in self._validator.check(self._view, affected)}
         gains = {t.object for t in added} | {t.subject for t in added}
         fresh = [r for r in after if (r.shape, r.constraint, r.focus) not in before or r.focus in gains]

@@ -37,7 +37,7 @@ class ScrapeSource(OneByOne):
     """
 
     def __init__(
-        self, targets: Iterable[Target], *, interval: float = 1.0, timeout: float = 0.8, prefix: Sequence[str] = ()
+        self, targets: Iterable[Target], *, interval: float = 1.0, timeout: float = 0.6, prefix: Sequence[str] = ()
     ) -> None:
         super().__init__()
         if not 0 < timeout <= interval:

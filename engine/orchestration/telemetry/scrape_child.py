@@ -96,7 +96,7 @@ class Scraper:
     """Ticks on a fixed schedule; a tick that would begin late is left out, not made up for."""
 
     def __init__(self) -> None:
-        self.interval, self.timeout = 1.0, 0.8
+        self.interval, self.timeout = 1.0, 0.6
         self.doors: dict[tuple[str, str], Door] = {}
         self.told = threading.Event()
         self._lock = threading.Lock()

@@ -113,12 +113,12 @@ class Target:
             for span in self.windows()
         ]  # fmt: skip
 
-    def latest(self, times: Sequence[float], values: Sequence[float], reach: float | None = None) -> list[float]:
-        """The newest value at each point that is not older than the window (or `reach`)."""
+    def latest(self, times: Sequence[float], values: Sequence[float]) -> list[float]:
+        """The newest value at each point that is not older than the window."""
         out = []
         for point in self.points:
             at = bisect_right(times, point + 1e-6) - 1
-            fresh = at >= 0 and point - times[at] < (self.grid.window if reach is None else reach) + 1e-6
+            fresh = at >= 0 and point - times[at] < self.grid.window + 1e-6
             out.append(values[at] if fresh else NOTHING)
         return out
 
@@ -268,14 +268,8 @@ def of_ways(target: Target) -> dict[tuple[str, ox.NamedNode], list[float]]:
         ):
             for series in target.series.get(name, ()):
                 if dict(series.labels).get("peer") == peer:
-                    # what an agent stopped telling (the peer is gone) is unknown at once: it lasts one step and a half
-                    reach = 1.5 * pace(target)
-                    values = target.latest(series.times, [value * scale for value in series.values], reach)
-                    out[peer, metric] = target.while_up(values)
+                    # what an agent stopped telling (the peer is gone) is unknown at once
+                    told = dict(zip(series.times, series.values, strict=True))
+                    values = [told.get(moment, NOTHING) * scale for moment in target.moments]
+                    out[peer, metric] = target.while_up(target.latest(target.moments, values))
     return out
-
-
-def pace(target: Target) -> float:
-    """The usual time between two scrapes of a target, at least the grid's step."""
-    gaps = [b - a for a, b in zip(target.moments, target.moments[1:], strict=False)]
-    return max(target.grid.step, median(gaps) if gaps else 0.0)
