@@ -90,7 +90,7 @@ def show(told: dict[str, Any], network: bool) -> None:
 def outcome(analysis: dict[str, Any]) -> str:
     """What a network comes to, in words."""
     if analysis["reason"] and not analysis["attractors"]:
-        return analysis["reason"]
+        return str(analysis["reason"])
     count = len(analysis["attractors"])
     where = "one end state" if count == 1 else f"{count} end states"
     good = sum(1 for a in analysis["attractors"] if a["desirable"])

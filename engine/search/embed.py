@@ -122,6 +122,17 @@ def vectors(texts: Sequence[str], folder: Path, progress: Progress = lambda done
     return out.reshape(len(keys), WIDTH)
 
 
+def means(groups: Sequence[Sequence[str]], folder: Path) -> Vectors:
+    """For each group of texts the unit vector half-way between theirs."""
+    import numpy as np
+
+    flat = vectors([t for texts in groups for t in texts], folder)
+    ends = np.cumsum([len(texts) for texts in groups])
+    rows = [flat[end - len(texts) : end].sum(axis=0) for end, texts in zip(ends, groups, strict=True)]
+    out: Vectors = np.stack([row / np.linalg.norm(row) for row in rows]).astype(np.float32)
+    return out
+
+
 def _key(text: str) -> bytes:
     return hashlib.sha256(model_digest().encode() + b"\0" + text.encode()).digest()
 

@@ -14,12 +14,14 @@ from reasoners.recommend import Need
 from reasoners.vocab import DAPP, RDF, RDFS
 
 
-def needs_of(
-    view: View, params: Json, graph: str, query: str
-) -> tuple[list[Need], ox.NamedNode | None, ox.NamedNode | None]:
-    """(needs, application, request) of a request for recommendations; `query` is the view `recommend-needs`.
+Needed = tuple[list[Need], dict[ox.NamedNode, list[str]], ox.NamedNode | None, ox.NamedNode | None]
 
-    The request is a node of its own (in `graph`) only where a need is no unit's. InputError where nothing is needed.
+
+def needs_of(view: View, params: Json, graph: str, query: str) -> Needed:
+    """(needs, texts, application, request) of a request for recommendations; `query` is the view `recommend-needs`.
+
+    The texts of a unit are its name and all that is said of it: the name alone says what it is, its description what it
+    does, often in the words of its trade. The request is a node of its own (in `graph`) only where a need is no unit's. InputError where nothing is needed.
     """
     text = str(params.get("need") or "").strip()
     unit = ox.NamedNode(params["unit"]) if params.get("unit") else None
@@ -30,7 +32,7 @@ def needs_of(
     if text and unit is None:
         digest = hashlib.sha256(f"{application.value if application else ''}\0{text}".encode()).hexdigest()
         request = ox.NamedNode(f"{graph}/need/{digest[:16]}")
-        return [Need(request, text)], application, request
+        return [Need(request, text)], {request: [text]}, application, request
     if application is None:
         what = f"{unit.value} is a unit of no application" if unit else "nothing is needed"
         raise InputError(what, remedy="say what is needed in words, or name a unit or an application that is described")
@@ -41,7 +43,7 @@ def needs_of(
             said.setdefault(node, {}).setdefault(int(part.value), []).append(told.value.strip().rstrip("."))
     if unit is not None:
         if text:
-            return [Need(unit, text)], application, None
+            return [Need(unit, text)], {unit: [text]}, application, None
         said = {unit: said[unit]} if unit in said else {}
     if not said:
         raise InputError(
@@ -49,7 +51,9 @@ def needs_of(
             remedy="commit the application's description first (`dappops commit FILE`)",
         )  # fmt: skip
     ordered = sorted(said, key=lambda n: n.value)
-    return [Need(node, _text(said[node])) for node in ordered], application, None
+    needs = [Need(node, _text(said[node])) for node in ordered]
+    texts = {n.node: [*said[n.node].get(1, ())[:1], n.text] for n in needs}
+    return needs, texts, application, None
 
 
 def _text(parts: Mapping[int, Sequence[str]]) -> str:

@@ -75,18 +75,21 @@ class Searcher:
 
     def find(
         self,
-        needs: Sequence[str],
+        needs: Sequence[Sequence[str]],
         count: int,
         *,
         functions: Sequence[Function] = (),
         only: Filter | None = None,
     ) -> list[list[Found]]:
-        """For each need, the `count` nearest things, nearest first. InputError for an empty need, section or tag."""
+        """For each need, the `count` nearest things, nearest first.
+
+        A need is one text or several, whose meanings count alike. InputError for an empty need, section or tag.
+        """
         for need in needs:
-            _check(need)
+            _check(" ".join(need))
         among = self._among(only or Filter())
         with self._lock:
-            query = embed.vectors([n[:LONGEST] for n in needs], self.folder)
+            query = embed.means([[t[:LONGEST] for t in n] for n in needs], self.folder)
             pool: list[list[Found]] = [[] for _ in needs]
             if self.native is not None and self.index is not None:
                 # a few more than asked for: those that share the last similarity are ordered by name, not by position

@@ -90,7 +90,7 @@ def search(kernel: Kernel, params: Json, caller: Caller) -> Json:
     only = Filter(params.get("section") or None, tuple(params.get("tags") or ()))
     functions = _functions(kernel)
     searcher = _searcher(kernel, params, caller)
-    (hits,) = searcher.find([str(params["text"])], limit, functions=functions, only=only)
+    (hits,) = searcher.find([[str(params["text"])]], limit, functions=functions, only=only)
     return {
         "need": params["text"], "hits": [found_json(h) for h in hits], **_sources(searcher, functions),
     }  # fmt: skip
@@ -180,7 +180,7 @@ def recommend(kernel: Kernel, params: Json, caller: Caller) -> Json:
     shown, pool = _within(params.get("shown"), SHOWN, "shown"), _within(params.get("pool"), POOL, "pool")
     graph = kernel.resolve(publish.GRAPH, author)
     with kernel.lock.held():
-        needs, application, request = needs_of(kernel.store.view(), params, graph, views()["recommend-needs"])
+        needs, texts, application, request = needs_of(kernel.store.view(), params, graph, views()["recommend-needs"])
     functions = _functions(kernel)
     searcher = _searcher(kernel, params, caller)
     if searcher.index is None and not functions:
@@ -188,7 +188,11 @@ def recommend(kernel: Kernel, params: Json, caller: Caller) -> Json:
             searcher.missing or "there is nothing to recommend", remedy="publish functions: dappops function list"
         )
     found = dict(
-        zip((n.node for n in needs), searcher.find([n.text for n in needs], pool, functions=functions), strict=True)
+        zip(
+            (n.node for n in needs),
+            searcher.find([texts[n.node] for n in needs], pool, functions=functions),
+            strict=True,
+        )
     )
     looked_at = {f.thing.name: f.thing for hits in found.values() for f in hits if isinstance(f.thing, Component)}
     _publish(kernel, caller, author, searcher, looked_at.values(), request_triples(request, needs[0], application))

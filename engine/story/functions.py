@@ -13,7 +13,7 @@ from engine.story.stage import Stage, Told
 
 PICTURE = (160, 120)  # of the rehearsal's cameras
 BATCH, MESSAGE = 4096, 64  # messages of one hash batch, bytes each
-REPEATS, BUDGET = 5, 1.5  # warm calls at a size, seconds for a variant on a device in a box
+REPEATS = 5  # warm calls at a size
 NEEDS: tuple[tuple[str, int, str], ...] = (
     ("frame-filter", PICTURE[0] * PICTURE[1], "one small picture"),
     ("frame-filter", 1920 * 1080, "one large picture"),
@@ -34,7 +34,7 @@ def virtualise(stage: Stage) -> Told:
     with measuring.workshop(stage.home) as shop:
         node = measuring.publish(stage.kb, found, shop.built)
         made, skipped = measuring.measure(
-            shop, found, repeats=REPEATS, budget=BUDGET,
+            shop, found, repeats=REPEATS, budget=stage.settings.measure,
             tell=lambda done, total, note: stage.progress(f"measure {note}", done, total),
         )  # fmt: skip
     for reason in skipped:

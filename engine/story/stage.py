@@ -24,6 +24,7 @@ class Settings:
     mode: str = "auto"
     source: str = "cloud"  # catalogue: cloud, ec2, azure, none
     opencl: bool = True
+    measure: float = 1.5  # for one variant on one device in one box
     learn: float = 30.0
     patience: float = 60.0
     recovery: float = 45.0

@@ -78,7 +78,7 @@ def read_runtime(view: View, views: Mapping[str, str], application: ox.NamedNode
     return Runtime(
         application, hosts, deployments, {u: frozenset(n) for u, n in hard.items()},
         {u: frozenset(n) for u, n in soft.items()}, frozenset(flows), goals, links, supply,
-        labels(view, {*hosts, *units, *(d for d in deployments)}),
+        labels(view, {application, *hosts, *units}),
     )  # fmt: skip
 
 

@@ -69,8 +69,10 @@ class TakesAnyGeneration(Local):
 
 
 class OnlyNotesStops(Local):
-    def _kill_unit(self, *args: Any, **options: Any) -> None:
-        pass
+    def stop(self, deployment: str) -> None:
+        known = self._intent(deployment.rsplit("/", 1)[-1])
+        if known is not None:
+            self._note(known, stopped=True)
 
 
 class FailsOnUnknown(Local):

@@ -23,6 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "networkx": ("reasoners/plan/*", "reasoners/optimise.py"),
     "numpy": ("reasoners/plan/*", "reasoners/optimise.py"),
     "owlready2": ("reasoners/classify/*",),
+    "prometheus_client": ("engine/orchestration/telemetry/scrape_child.py",),
     "pyoxigraph": ("engine/*", "reasoners/*"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),

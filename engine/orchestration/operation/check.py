@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class WouldBe:
         told["shape"] = told["constraint"] or told["shape"]
         for name in ("focus", "value"):
             told[f"{name}Label"] = self._label(getattr(result, name))
+        told["message"] = _IRI.sub(lambda m: self._label(ox.NamedNode(m[0])), told["message"])
         return told
 
     def _label(self, term: object) -> str:
@@ -67,6 +69,10 @@ class WouldBe:
         if found is None and isinstance(unit, ox.NamedNode):
             found = self._view.value(unit, RDFS.label)
         return found.value if isinstance(found, ox.Literal) else term.value.replace("#", "/").rsplit("/", 1)[-1]
+
+
+_IRI = re.compile(r"(?:https?://|urn:)[^\s<>\"{}|^`\\,;:]+(?::[^\s<>\"{}|^`\\,;:]+)*")
+"""IRIs in a message, which people read by name."""
 
 
 def _quads(triples: Iterable[ox.Triple]) -> list[ox.Quad]:

@@ -45,7 +45,7 @@ def simulate(kernel: Kernel, params: Json, caller: Caller) -> Json:
     actions = _actions(runtime, params, suspected, check)
     networks = [_faulted(runtime, suspected, known, action) for action in actions]
     answers = control.analyse([*questions, *(control.Question(n) for n in networks)])
-    told = []
+    told: list[Json] = []
     for action, network, analysis in zip(actions, networks, answers[2:], strict=True):
         course = control.Dynamics(network).course(horizon)
         violations = check(*control.desired(runtime, action)) if action.touched else []
@@ -60,9 +60,7 @@ def simulate(kernel: Kernel, params: Json, caller: Caller) -> Json:
                 "costPerHour": control.cost(runtime, action), "violations": violations, "after": analysis_json(analysis),
             }
         )  # fmt: skip
-    told.sort(
-        key=lambda a: (bool(a["violations"]), -a["probability"], a["expectedRecoveryTime"] or horizon, a["label"])
-    )
+    told.sort(key=lambda a: _merit(a, horizon))
     return {
         "application": {"iri": runtime.application.value, "label": runtime.name(runtime.application)},
         "faults": [
@@ -72,6 +70,11 @@ def simulate(kernel: Kernel, params: Json, caller: Caller) -> Json:
         "healthy": analysis_json(answers[0]), "before": analysis_json(answers[1]), "actions": told, "horizon": horizon,
         "notes": list(healthy.notes), "dot": dot(faulty),
     }  # fmt: skip
+
+
+def _merit(action: Json, horizon: float) -> tuple[bool, float, float, str]:
+    took = action["expectedRecoveryTime"]
+    return bool(action["violations"]), -action["probability"], horizon if took is None else took, action["label"]
 
 
 def _faulted(
