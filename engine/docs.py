@@ -91,13 +91,25 @@ def command_reference() -> str:
     for name in COMMANDS:
         found = cli.get_command(root, name)
         assert found is not None
-        with click.Context(
-            found,
-            info_name=name,
-            parent=root,
-            terminal_width=100,
-            max_content_width=100,
-            help_option_names=["-h", "--help"],
-        ) as context:
-            out += [f"\n## {name}\n", "```text", found.get_help(context), "```"]
+        out += _help(found, name, root)
     return "\n".join(out) + "\n"
+
+
+def _help(found: click.Command, name: str, parent: click.Context, level: str = "##") -> list[str]:
+    """One command's help, and that of the commands below it."""
+    with click.Context(
+        found,
+        info_name=name,
+        parent=parent,
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=["-h", "--help"],
+    ) as context:
+        path = context.command_path.removeprefix("dappops ")
+        out = [f"\n{level} {path}\n", "```text", found.get_help(context), "```"]
+        if isinstance(found, click.Group):
+            for inner in found.list_commands(context):
+                below = found.get_command(context, inner)
+                assert below is not None
+                out += _help(below, inner, context, level + "#")
+    return out

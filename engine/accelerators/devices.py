@@ -30,6 +30,10 @@ EXTENSIONS = {  # flag in /proc/cpuinfo -> individual of the ontology; x86, then
     "sha_ni": "ShaNi", "fma": "Fma", "asimd": "Neon", "neon": "Neon",
 }  # fmt: skip
 CPU_MODELS = ("NumPy", "Wasm", "Native")  # programming models that need nothing but a processor
+SAID = (  # every predicate that `device_triples` uses: what others say of a device in the same graph is not touched
+    RDF.type, RDFS.label, DCTERMS.description, DAPP.hasDevice, DAPP.onNode, DAPP.model, DAPP.programmingModel,
+    DAPP.acceleratorMemory, DAPP.computeCapability,
+)  # fmt: skip
 CLASSES = {"gpu": DAPP.Gpu, "accelerator": DAPP.AcceleratorModel, "cpu": DAPP.AcceleratorModel}
 
 

@@ -35,11 +35,14 @@ def publish_devices(kernel: Kernel, params: Json, caller: Caller) -> Json:
     graph = _graph(kernel, params, DEVICES)
     node = devices.node_iri(graph, found.host).value
 
+    made = devices.device_triples(found, graph)
+    described = {t.subject for t in made}
+
     def mine(triple: ox.Triple) -> bool:
         subject = _subject(triple)
-        return subject == node or subject.startswith(f"{node}/")
+        ours = subject == node or subject.startswith(f"{node}/")
+        return ours and (triple.predicate in devices.SAID or triple.subject not in described)
 
-    made = devices.device_triples(found, graph)
     return {**_replace(kernel, params, caller, graph, mine, made, f"devices of {found.host}"), "node": node}
 
 

@@ -121,7 +121,8 @@ def show_recommendation(result: dict[str, Any]) -> None:
         line(f"{need['label']}{words}", style="bold")
         for each in item["recommended"]:
             against = "".join(f"; {d['constraint']['label']} (-{d['penalty']:g})" for d in each["discouraged"])
-            line(f"  {each['rank']}  {each['name']:<24} {each['similarity']:.3f}  {each['description']}{against}")
+            weak = " (weak)" if each["weak"] else ""
+            line(f"  {each['rank']}  {each['name']:<24} {each['similarity']:.3f}{weak}  {each['description']}{against}")
         if not item["recommended"]:
             line("  nothing that was found may be used", style="red")
         if item["rejections"]:

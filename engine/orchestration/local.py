@@ -196,7 +196,7 @@ class Local:
         return self._running(intent, Phase.ALIVE)
 
     def _intend(self, workload: Workload, before: Intent | None) -> Intent:
-        """Write down what is about to be started; claims of earlier attempts are swept."""
+        """Write down what is about to be started; claims of dead processes are swept."""
         folder = self.units / workload.unit
         folder.mkdir(parents=True, exist_ok=True)
         number = int(before.token) + 1 if before is not None and before.token.isdigit() else 1
@@ -212,9 +212,9 @@ class Local:
         )  # fmt: skip
         Notebook(folder / "intent.json").write(asdict(intent))
         for old in folder.glob("claim-*"):
-            with suppress(ValueError):
-                if int(old.name.partition("-")[2]) < number:
-                    old.unlink(missing_ok=True)
+            # a revoked one stays: the process it keeps out may still be on its way
+            if isinstance(who := processes.claimed(old), Process) and not who.alive:
+                old.unlink(missing_ok=True)
         return intent
 
     def _command(self, intent: Intent, program: Path) -> tuple[list[str], Path]:

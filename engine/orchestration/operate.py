@@ -124,9 +124,14 @@ class Operator:
         settings: Settings | None = None,
         links: Mapping[tuple[str, str], str] | None = None,
         application: str | None = None,
+        clock: Callable[[], float] | None = None,
         say: Say | None = None,
     ) -> None:
-        """`links` as in `telemetry.signals`; `application` (IRI) is needed when several are deployed; `say` is told each step."""
+        """`links` as in `telemetry.signals`; `application` (IRI) is needed when several are deployed; `say` is told each step.
+
+        `clock` (`time.time` for live sources): what was scraped before an action says nothing of its success, and waits in
+        the source while a decision is made. None: the source waits, as a recording does.
+        """
         self.kb, self.source, self.store = kb, source, store
         self.actuator: Actuator = actuator or GraphActuator(kb)
         chosen = settings or Settings()
@@ -139,6 +144,8 @@ class Operator:
         self._say: Say = say or (lambda what, data: None)
         self.baselines: tuple[Baseline, ...] = ()
         self.now = store.newest()
+        self._clock = clock or (lambda: self.now)
+        self._signs: dict[str, tuple[Anomaly, ...]] = {}  # of incidents that are open
         self._known: set[tuple[ox.NamedNode, ox.NamedNode]] = set()  # what stays odd after an incident is no new one
 
     # -- telemetry ---------------------------------------------------------------------------------------------------
@@ -220,6 +227,7 @@ class Operator:
                 "operation_incident", anomalies=[anomaly_json(a) for a in fresh], now=self.now, detected=first,
                 author=self.kb.author,
             )  # fmt: skip
+            self._signs[told["incident"]] = fresh
             self._say("incident", told)
             return told
         return None
@@ -242,7 +250,7 @@ class Operator:
     def act(self, decision: Json) -> None:
         """Carry out what a decision chose: change the desired state, and note it. Raises what the actuator raises."""
         chosen = decision["chosen"]
-        self._note(chosen, "Committed", started=self.now)
+        self._note(chosen, "Committed", started=self._clock())
         try:
             if chosen["kind"] == "ReplanAction":
                 self.actuator.replan(decision["application"])
@@ -262,11 +270,15 @@ class Operator:
     def recovery(self, decision: Json) -> float | None:
         """Read on until the application does what it should again; seconds since the call, or None after the horizon."""
         chosen, settings = decision["chosen"], self.settings
-        goals = self.kb.call("operation_goals", application=self.application)
-        watched = {ox.NamedNode(n) for n in (*goals, *chosen["moves"], *chosen["restarts"])}
-        start, well, since = self.now, 0, self.now
+        goals = {ox.NamedNode(g) for g in self.kb.call("operation_goals", application=self.application)}
+        watched = goals | {ox.NamedNode(n) for n in (*chosen["moves"], *chosen["restarts"])}
+        signs = self._signs.get(decision["incident"], ())
+        start = since = self._clock()
+        while self.now < start and self.tick():
+            pass  # scraped before the action
+        well = 0
         while self.now < start + settings.horizon + settings.steady * settings.step and self.tick():
-            if self._well(watched, {ox.NamedNode(g) for g in goals}):
+            if self._well(watched, goals, signs):
                 if well == 0:
                     since = self.now
                 well += 1
@@ -276,20 +288,25 @@ class Operator:
                 well = 0
         return None
 
-    def _well(self, watched: set[ox.NamedNode], goals: set[ox.NamedNode]) -> bool:
-        """Everything watched answers; nothing vital of a goal deviates, and its answers are not many times slower."""
-        seen = self.signals(self.now - self.settings.memory, self.now)
+    def _well(self, watched: set[ox.NamedNode], goals: set[ox.NamedNode], signs: Sequence[Anomaly]) -> bool:
+        """Everything watched answers; nothing vital of a goal deviates; what units showed in the incident is gone, or
+        less than half of what it was."""
+        settings = self.settings
+        seen = self.signals(self.now - settings.memory, self.now)
         answers = {s.feature: s.values[-1] for s in seen if s.metric == DAPPI.Reachability and s.feature in watched}
         if any(answers.get(node, math.nan) != 1.0 for node in watched):
             return False
+        was = {(a.feature, a.metric): abs(a.severity) for a in signs if "/deployment/" in a.feature.value}
         # what adds up slowly is for noticing trouble, not for seeing that it is over
-        lasting = replace(self.settings.detection, cusum=math.inf)
+        lasting = replace(settings.detection, cusum=math.inf)
         for anomaly in detect(self.baselines, seen, self.now, lasting):
-            if anomaly.feature in goals and (
-                anomaly.metric in VITAL
-                or (anomaly.metric == DAPPI.ResponseTime and anomaly.severity > 3 * self.settings.detection.threshold)
-            ):
+            before = was.get((anomaly.feature, anomaly.metric))
+            if anomaly.metric in VITAL and (before is not None or anomaly.feature in goals):
                 return False
+            if anomaly.metric == DAPPI.ResponseTime and (before is not None or anomaly.feature in goals):
+                limit = max(2 * settings.detection.threshold, (before or 0.0) / 2)
+                if abs(anomaly.severity) > limit:
+                    return False
         return True
 
     def score(self, incident: str, decision: Json, took: float | None) -> Json:
@@ -328,6 +345,7 @@ class Operator:
             done.reason = f"{decision['chosen']['label']} did not help within {self.settings.horizon:g} s"
         if done.recovered:
             done.reason = ""
+        self._signs.pop(incident["incident"], None)
         self._known |= {(a.feature, a.metric) for a in self.anomalies()}
         self._say("resolved", {"incident": incident["incident"], "recovered": done.recovered, "reason": done.reason})
         return done

@@ -13,15 +13,16 @@ from reasoners.graph import View
 from reasoners.recommend import Need
 from reasoners.vocab import DAPP, RDF, RDFS
 
-
+NAME, PROTOCOL = 1, 4  # parts that the view tells apart
 Needed = tuple[list[Need], dict[ox.NamedNode, list[str]], ox.NamedNode | None, ox.NamedNode | None]
 
 
 def needs_of(view: View, params: Json, graph: str, query: str) -> Needed:
     """(needs, texts, application, request) of a request for recommendations; `query` is the view `recommend-needs`.
 
-    The texts of a unit are its name and all that is said of it: the name alone says what it is, its description what it
-    does, often in the words of its trade. The request is a node of its own (in `graph`) only where a need is no unit's. InputError where nothing is needed.
+    The texts of a unit are its name with its protocols, which say what it is, and all that is said of it, which says what
+    it does, often in the words of its trade. The request is a node of its own (in `graph`) only where a need is no unit's.
+    InputError where nothing is needed.
     """
     text = str(params.get("need") or "").strip()
     unit = ox.NamedNode(params["unit"]) if params.get("unit") else None
@@ -52,8 +53,13 @@ def needs_of(view: View, params: Json, graph: str, query: str) -> Needed:
         )  # fmt: skip
     ordered = sorted(said, key=lambda n: n.value)
     needs = [Need(node, _text(said[node])) for node in ordered]
-    texts = {n.node: [*said[n.node].get(1, ())[:1], n.text] for n in needs}
+    texts = {n.node: [_title(said[n.node]), n.text] for n in needs}
     return needs, texts, application, None
+
+
+def _title(parts: Mapping[int, Sequence[str]]) -> str:
+    """Name and protocols of a unit."""
+    return " ".join((*parts.get(NAME, ())[:1], *parts.get(PROTOCOL, ()))) or _text(parts)
 
 
 def _text(parts: Mapping[int, Sequence[str]]) -> str:

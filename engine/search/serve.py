@@ -33,6 +33,7 @@ from reasoners.vocab import DAPP, DCTERMS, RDF
 POOL = 50  # things looked at for one need
 SHOWN = 3  # of them told for one need
 MOST = 500  # things of one search
+WEAK = 0.4  # similarity below which nothing near was found: unrelated short texts reach about 0.3 with this model
 _searchers: dict[Path, Searcher] = {}
 _folders: weakref.WeakKeyDictionary[Kernel, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
 
@@ -259,10 +260,10 @@ def recommendation_json(made: Recommendation, needs: Sequence[Need], view: View)
         return {"iri": node.value, "label": known.get(node, node.value.replace("#", "/").rsplit("/", 1)[-1])}
 
     def candidate(c: Candidate) -> Json:
-        description = view.value(c.thing, DCTERMS.description)
+        said, near = view.value(c.thing, DCTERMS.description), _similarity(c)
         return {
-            "name": label(c.thing)["label"], "iri": c.thing.value, "similarity": _similarity(c), "score": c.score,
-            "rank": c.rank, "description": description.value if isinstance(description, ox.Literal) else "",
+            "name": label(c.thing)["label"], "iri": c.thing.value, "similarity": near, "weak": near < WEAK,
+            "description": said.value if isinstance(said, ox.Literal) else "", "score": c.score, "rank": c.rank,
             "verdicts": [planning.verdict_json(v, view) for v in c.verdicts],
             "discouraged": [{"constraint": label(s.metric), "penalty": s.contribution} for s in c.scores[1:]],
         }  # fmt: skip

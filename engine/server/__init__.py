@@ -1,0 +1,11 @@
+"""The page and the SPARQL endpoint of a knowledge base, for people and programs on this machine.
+
+`serve` listens until it is stopped; `make_app` is the WSGI application for anybody else's server.
+"""
+
+from __future__ import annotations
+
+from engine.server.app import make_app
+from engine.server.run import serve
+
+__all__ = ["make_app", "serve"]

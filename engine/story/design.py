@@ -39,6 +39,11 @@ def describe(stage: Stage) -> Told:
     told.lines += remarks
     for what, count, names, *_ in ([plain(cell) for cell in row] for row in rows):
         told.say(f"  {count:>3} {what}" + (f": {names}" if names else ""))
+    _hosts, second, more = commit_file(stage, HOSTS, "hosts")
+    told.lines += more
+    told.say(
+        f"{HOSTS}: edge, fog and cloud hosts that this machine will play, of four providers; {transaction(second)}"
+    )
     told.data = {
         "application": application,
         "statements": len(document.triples),
@@ -66,8 +71,10 @@ def transaction(receipt: dict[str, Any]) -> str:
 
 
 def catalogue(stage: Stage, told: Told) -> None:
-    """Fill the catalogue: what real clouds offer, and the hosts that this machine plays."""
-    if stage.settings.source != "none":
+    """Fill the catalogue with what real clouds offer."""
+    if stage.settings.source == "none":
+        told.lacks("offers of real clouds were left out, as asked")
+    else:
         params = {"source": stage.settings.source, "author": stage.kb.author}
 
         def tell(frame: dict[str, Any]) -> None:
@@ -82,9 +89,6 @@ def catalogue(stage: Stage, told: Told) -> None:
             told.data["catalogue"] = report
         except NotAvailableError as error:
             told.lacks(error)
-    _document, receipt, remarks = commit_file(stage, HOSTS, "hosts")
-    told.lines += remarks
-    told.say(f"{HOSTS}: emulated edge, fog and cloud hosts; {transaction(receipt)}")
 
 
 def plan(stage: Stage) -> Told:

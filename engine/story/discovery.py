@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from engine.errors import NotAvailableError
 from engine.story.stage import Stage, Told
+
+RESOLUTION = "resolution"  # the file of demands that all agreed on in the end
 
 
 def discover(stage: Stage) -> Told:
@@ -42,4 +45,40 @@ def discover(stage: Stage) -> Told:
         reasons = "; ".join(v["rule"]["label"] for v in miss["verdicts"] if not v["satisfied"])
         told.say(f"  why not {miss['name']} for {need['need']['label']}: {reasons}")
     told.data = {"decision": made["decision"], "index": index, "lookedAt": made["lookedAt"]}
+    return told
+
+
+def agree(stage: Stage) -> Told:
+    """Step 3: every role's demands on the one design; the conflict among them by role and line; a commit resolves it."""
+    told = Told()
+    files = [p for p in sorted((stage.examples / "proposals").glob("*.yaml")) if p.stem != RESOLUTION]
+    first = _consider(stage, files)
+    roles = ", ".join(r["label"] for f in first["files"] for r in f["roles"])
+    told.say(f"{len(files)} files of demands by: {roles}")
+    for conflict in first["conflicts"]:
+        told.say(f"at odds, a minimal set of {len(conflict['members'])}:")
+        for member in conflict["members"]:
+            told.say(f"  {member['role']} ({member['place']}) wants {member['wants']}")
+        for way in conflict["ways"]:
+            told.say(f"  possible if {way['text']}" if way["possible"] else f"  {way['text']}")
+    told.say(f"not part of it: {len(first['innocent'])} other demands")
+    second = _consider(stage, [*files, stage.examples / "proposals" / f"{RESOLUTION}.yaml"], commit=True)
+    if not second["possible"]:
+        told.say(f"{RESOLUTION}.yaml does not resolve it; the design stays as it was")
+    else:
+        told.say(
+            f"{RESOLUTION}.yaml resolves it: transaction {second['committed']['sequence']} holds what all agreed on"
+        )
+    told.data = {
+        "decision": first["decision"], "conflicts": first["conflicts"], "resolved": second["possible"],
+        "resolution": second["decision"], "committed": second["committed"],
+    }  # fmt: skip
+    return told
+
+
+def _consider(stage: Stage, files: list[Path], *, commit: bool = False) -> dict[str, Any]:
+    told: dict[str, Any] = stage.kb.call(
+        "consider_proposals", application=stage.application, commit=commit, author=stage.kb.author,
+        proposals=[{"name": f"proposals/{p.name}", "text": p.read_text(encoding="utf-8")} for p in files],
+    )  # fmt: skip
     return told

@@ -130,7 +130,7 @@ def operate(stage: Stage, live: Live) -> Told:
     happened: list[tuple[str, dict[str, Any]]] = []
     store = TelemetryStore(path)
     operator = Operator(
-        stage.kb, source, store, settings=watching, application=stage.application,
+        stage.kb, source, store, settings=watching, application=stage.application, clock=time.time,
         say=lambda what, data: happened.append((what, data)),
     )  # fmt: skip
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from unit import Reply, Request, Unit
 
-LOWEST, HIGHEST, STEP, CUT = 1.0, 12.0, 1.0, 0.67
+LOWEST, HIGHEST, STEP, CUT = 1.0, 15.0, 1.0, 0.67
 LATE, OLD = 0.4, 1.0  # seconds: a unit's mean answer; age of the picture shown
 PERIOD = 2.0
 

@@ -12,7 +12,7 @@ import time
 
 from unit import Refused, Reply, Request, Unit, frame_of
 
-DEFAULT_RATE = 12.0  # pictures a second and camera while nobody says otherwise
+DEFAULT_RATE = 15.0  # pictures a second and camera while nobody says otherwise
 FORGET = 30.0  # seconds after which an old wish no longer counts: the controller may be gone
 CAMERAS = 200  # more at once are refused
 

@@ -107,12 +107,16 @@ def reads(box: boxes.Box, area: boxes.Area, outside: Path) -> None:
 
 
 def network(box: boxes.Box, area: boxes.Area, outside: Path) -> None:
-    """Neither TCP nor UDP reaches the node's own address."""
+    """Neither TCP nor UDP reaches the node's own address, nor a Unix socket another program of this user."""
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(("127.0.0.1", 0))
         datagrams.setblocking(False)
         tcp, udp = listening.getsockname()[1], datagrams.getsockname()[1]
-        ran = run(box, spec_of(area, REACH, str(tcp), str(udp)))
+        near = socket.socket(socket.AF_UNIX)
+        with near:
+            near.bind(str(outside / "near.sock"))
+            near.listen()
+            ran = run(box, spec_of(area, REACH, str(tcp), str(udp), str(outside / "near.sock")))
         assert ran.out.strip() == "no", ran
         with suppress(BlockingIOError):
             assert not datagrams.recv(10), "a datagram came out"
@@ -123,6 +127,11 @@ REACH = (
     "try:\n"
     "    socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', int(sys.argv[2])))\n"
     "except OSError:\n"
+    "    pass\n"
+    "try:\n"
+    "    socket.socket(socket.AF_UNIX).connect(sys.argv[3])\n"
+    "    print('yes')\n"
+    "except (OSError, IndexError):\n"
     "    pass\n"
     "try:\n"
     "    socket.create_connection(('127.0.0.1', int(sys.argv[1])), 2)\n"

@@ -12,7 +12,7 @@ import pyoxigraph as ox
 import pytest
 
 import engine
-from engine.accelerators.devices import Discovery, device_triples, discover, from_json, generation, processor
+from engine.accelerators.devices import SAID, Discovery, device_triples, discover, from_json, generation, processor
 from engine.kb import KnowledgeBase
 from reasoners.vocab import DAPP, RDF
 
@@ -151,10 +151,22 @@ def test_publishing_removes_what_disappeared(kb: KnowledgeBase) -> None:
     assert len(nodes) == 2  # the other host was not touched
 
 
+def test_publishing_leaves_what_people_say_of_a_device(kb: KnowledgeBase) -> None:
+    cpu, extensions = processor(XEON)
+    found = Discovery("stage", (cpu,), extensions)
+    node = kb.call("publish_devices", found=found.as_json())["node"]
+    device, noisy = ox.NamedNode(f"{node}/device/cpu"), ox.NamedNode("https://example.org/noisy")
+    with kb.change(graph="devices") as change:
+        change.add(device, noisy, True)
+    assert kb.call("publish_devices", found=found.as_json())["receipt"] is None
+    assert len(list(kb.select(f"SELECT ?x WHERE {{ <{device.value}> <{noisy.value}> ?x }}"))) == 1
+
+
 def test_devices_of_one_name_are_told_apart() -> None:
-    cpu, _ = processor(XEON)
+    cpu, extensions = processor(XEON)
     cards = tuple(replace(cpu, kind="opencl", name="Card", models=("OpenCL",), number=n) for n in (1, 2))
-    triples = device_triples(Discovery("stage", cards, ()), "https://example.org/g")
+    triples = device_triples(Discovery("stage", cards, extensions), "https://example.org/g")
+    assert {t.predicate for t in triples} <= set(SAID)
     devices = {t.subject for t in triples if t.object == DAPP.AcceleratorDevice and t.predicate == RDF.type}
-    assert len(devices) == 2
+    assert len(devices) == 2 + len(extensions)
     assert all(isinstance(d, ox.NamedNode) for d in devices)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pyoxigraph as ox
 import pytest
 
 import engine
@@ -248,3 +251,44 @@ def test_pairs_are_refused_when_nothing_matches(kb: KnowledgeBase) -> None:
         with pytest.raises(InputError, match="no package"):
             pairs(shop, discover(opencl=False), ["frame-filter"], ["native"])
         assert all(d.kind == "cpu" for _, d in pairs(shop, discover(opencl=False)))
+
+
+def test_local_rule_of_the_documentation_is_in_force_when_committed(
+    kb: KnowledgeBase, measured: tuple[Discovery, str, list[Profile]], tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/functions.md").read_text(encoding="utf-8")
+    example = text.split("```sparql\n")[1].split("```")[0]
+    (tmp_path / "no-shared-cards.rq").write_text(example)
+    before = kb.call("choose_function", function="sha256-batch", size=100, dry_run=True)
+    assert before["chosen"]
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "--home", str(kb.home), "commit", str(tmp_path / "no-shared-cards.rq"), "--graph", "policy"],
+        capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    same = kb.call("choose_function", function="sha256-batch", size=100, dry_run=True)
+    assert same["chosen"] == before["chosen"]  # nothing is said of sharing yet
+    foreign = "http://www.w3.org/2001/XMLSchema#string"
+    ns = "https://example.org/hall#"
+    function_iri = f"{kb.graph_iri('functions')}/sha256-batch"
+    _, node, _ = measured
+    device = f"{node}/device/cpu"
+    with kb.change(graph="functions") as change:
+        change.add(ox.NamedNode(function_iri), ox.NamedNode(f"{ns}handles"), ox.NamedNode(f"{ns}PersonalData"))
+    with kb.change(graph="devices") as change:
+        change.add(
+            ox.NamedNode(device), ox.NamedNode(f"{ns}sharedWith"),
+            ox.Literal("the neighbours", datatype=ox.NamedNode(foreign)),
+        )  # fmt: skip
+    after = kb.call("choose_function", function="sha256-batch", size=100)
+    assert after["chosen"] is None
+    assert any("No shared cards" in r["constraint"]["label"] for r in after["rejections"])
+    told = kb.call("why", decision=after["decision"])
+    verdicts = [v for m in told["units"][0]["misses"] for v in m["verdicts"]]
+    assert any(v["found"] == ["the neighbours"] for v in verdicts)
+    with kb.change(graph="devices") as change:
+        change.remove(
+            ox.NamedNode(device), ox.NamedNode(f"{ns}sharedWith"),
+            ox.Literal("the neighbours", datatype=ox.NamedNode(foreign)),
+        )  # fmt: skip
+    assert kb.call("choose_function", function="sha256-batch", size=100, dry_run=True)["chosen"] == before["chosen"]

@@ -84,6 +84,37 @@ def reference(grey: bytes, width: int, height: int) -> bytes:
     )
 
 
+def test_filter_is_the_brokers_when_it_answers_and_ours_when_it_ended(program: Any, tmp_path: Path) -> None:
+    from engine.accelerators import broker, packages
+    from engine.errors import NotAvailableError
+
+    asked, smooth, frame = program("broker"), program("transcoder").smooth, program("unit").Frame
+    packages.build(packages.Store(tmp_path), ["frame-filter"])
+    try:
+        running = broker.start(tmp_path)
+    except NotAvailableError as error:
+        pytest.skip(f"no broker here: {error}")
+    try:
+        grey = random.Random(2).randbytes(64 * 48)
+        for socket in (running.socket, running.grant("stage")):
+            client = asked.Broker(socket)
+
+            def called(client: Any = client) -> Any:
+                try:
+                    return client.call("frame-filter", grey, {"width": 64, "height": 48})
+                except asked.BrokerAway:
+                    return None
+
+            assert called() is None, "the first call is made in the background"
+            output, by = until(called, f"the broker does not answer: {client.state}")
+            assert by.startswith("broker:")
+            assert output == smooth(frame("a", 0.0, 64, 48, grey))
+    finally:
+        broker.stop(tmp_path)
+    assert called() is None
+    assert "away" in client.state
+
+
 def test_pace_admits_the_wanted_rate_when_a_camera_sends_more(program: Any) -> None:
     relay = program("venue_relay")
     pace = relay.Pace()

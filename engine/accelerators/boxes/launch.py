@@ -3,9 +3,10 @@
 Runs by path with the standard library only (`python -I -S launch.py ORDER -- PROGRAM …`), so that starting needs no
 Python between fork and exec in a process with threads, and so that the same file serves inside a container. ORDER is
 JSON: `parent` (pid whose death ends this process; 0 when it lies outside this pid name space), `groups` (cgroup.procs
-files to join), `rlimits` (name -> value), `network` (false: a network name space of its own where allowed),
-`unmount` (mount points hidden in a mount name space of its own), `privileges` (false: no capability is left),
-`landlock` ({"read": [...], "write": [...], "tcp": bool}: paths, and whether TCP stays).
+files to join), `rlimits` (name -> value), `network` (false: a network name space of its own where allowed), `unmount`
+(mount points hidden in a mount name space of its own), `privileges` (false: no capability is left), `sockets` (false: no
+socket can be made, only those it was given can be used), `landlock` ({"read": [...], "write": [...], "tcp": bool}: paths,
+and whether TCP stays).
 Exit code 125: it could not confine itself, and says why; the program has not run.
 """
 
@@ -31,6 +32,11 @@ READ = EXECUTE | READ_FILE | READ_DIR
 ACCESS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # ABI -> count of file access rights it knows
 BIND_TCP, CONNECT_TCP = 1, 2
 SCOPE_ABSTRACT_SOCKETS, SCOPE_SIGNALS = 1, 2
+# https://docs.kernel.org/userspace-api/seccomp_filter.html: machine -> audit architecture, numbers of seccomp and socket
+MACHINES = {"x86_64": (0xC000003E, 317, 41), "aarch64": (0xC00000B7, 277, 198)}
+IO_URING_SETUP, X32 = 425, 0x40000000  # other ways to a socket
+PR_SET_SECCOMP, MODE_FILTER, GET_ACTION_AVAILABLE = 22, 2, 2
+ALLOW, ERRNO, KILL, EACCES = 0x7FFF0000, 0x00050000, 0x80000000, 13
 FAILED = 125
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -66,6 +72,8 @@ def confine(order: dict[str, Any]) -> None:
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if order.get("landlock"):
         landlock(**order["landlock"])
+    if order.get("sockets") is False:
+        refuse_sockets()
 
 
 def limit(name: str, value: int) -> None:
@@ -134,6 +142,40 @@ def landlock(read: list[str], write: list[str], tcp: bool) -> None:
             os.close(opened)
     _checked(libc.syscall(RESTRICT_SELF, handle, ctypes.c_uint(0)))
     os.close(handle)
+
+
+def seccomp_available() -> bool:
+    """Whether this kernel can refuse system calls, on a machine whose numbers are known here."""
+    found = MACHINES.get(os.uname().machine)
+    wanted = ctypes.c_uint32(ERRNO)
+    return (
+        found is not None and libc.syscall(found[1], GET_ACTION_AVAILABLE, ctypes.c_uint(0), ctypes.byref(wanted)) == 0
+    )
+
+
+def refuse_sockets() -> None:
+    """Let `socket` fail from here on: neither Landlock nor name spaces keep a process from Unix sockets with a path."""
+    architecture, _, make_socket = MACHINES[os.uname().machine]
+    load, equal, at_least, give = (
+        0x20,
+        0x15,
+        0x35,
+        0x06,
+    )  # of seccomp_data, a 32-bit word: [0] the call, [4] architecture
+    refused = 0xFF  # jump to the end but one
+    program = [
+        (load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, KILL), (load, 0, 0, 0), (at_least, refused, 0, X32),
+        (equal, refused, 0, make_socket), (equal, refused, 0, IO_URING_SETUP), (give, 0, 0, ALLOW),
+        (give, 0, 0, ERRNO | EACCES),
+    ]  # fmt: skip
+    last = len(program) - 1
+    code = b"".join(
+        struct.pack("HBBI", kind, last - at - 1 if yes == refused else yes, no, value)
+        for at, (kind, yes, no, value) in enumerate(program)
+    )
+    filters = ctypes.create_string_buffer(code, len(code))
+    pointer = struct.pack("HxxxxxxQ", len(program), ctypes.addressof(filters))
+    _checked(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), pointer, ctypes.c_ulong(0), ctypes.c_ulong(0)))
 
 
 def _checked(result: int) -> int:

@@ -2,7 +2,8 @@
 
 Session and process group of its own, rlimits, no new privileges, death with its starter, a cgroup where one can be
 written. Landlock (https://docs.kernel.org/userspace-api/landlock.html), where the kernel has it, keeps it to the files it
-needs without any privilege; without Landlock the files are not bounded, and `bounds` does not claim it.
+needs without any privilege; without Landlock the files are not bounded, and `bounds` does not claim it. Seccomp refuses
+new sockets, so that it reaches neither the network nor, by their paths, other programs' Unix sockets.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ProcessBox:
             found |= {spec.WRITES, spec.READS}
         if self._abi >= 6:
             found.add(spec.SIGNALS)
-        if os.geteuid() == 0:
+        if launch.seccomp_available():
             found.add(spec.NETWORK)
         return frozenset(found)
 
@@ -66,7 +67,7 @@ def prepare(start: Spec, *, landlock: bool, address_space: bool = True) -> Comma
         "rlimits": spec.rlimits(limits, group, address_space=address_space),
     }
     if not start.network:
-        order["network"] = False
+        order |= {"network": False, "sockets": not launch.seccomp_available()}
     if landlock:
         read = [*spec.system_files(), start.app, *start.reads, spec.LAUNCHER, *SEEN]
         write = [scratch, *DEVICES]

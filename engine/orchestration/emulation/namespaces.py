@@ -164,7 +164,9 @@ class Namespaces:
         ]
         for to, way in self.topology.ways(host).items():
             number = self._index(to) + 2
-            lines.append(f"class add dev eth0 parent 10: classid 10:{number:x} htb {_rate(min(line, way.rate or line))}")
+            lines.append(
+                f"class add dev eth0 parent 10: classid 10:{number:x} htb {_rate(min(line, way.rate or line))}"
+            )
             if self._netem and way.latency:
                 delay = f"netem delay {way.latency * 1000:.3f}ms limit 10000"
                 lines.append(f"qdisc add dev eth0 parent 10:{number:x} handle {number + 0x100:x}: {delay}")

@@ -40,12 +40,11 @@ class WouldBe:
         self._validator.affected(self._view, new - set(removed), affected)
         after = self._validator.check(self._view, affected)
         self._apply(new - set(removed), there - set(added))
-        if not after:
-            return []
-        before = {(r.shape, r.constraint, r.focus) for r in self._validator.check(self._view, affected)}
         gains = {t.object for t in added} | {t.subject for t in added}
-        fresh = [r for r in after if (r.shape, r.constraint, r.focus) not in before or r.focus in gains]
-        return [self._told(r) for r in dict.fromkeys(fresh)]
+        if any(r.focus not in gains for r in after):
+            before = {(r.shape, r.constraint, r.focus) for r in self._validator.check(self._view, affected)}
+            after = [r for r in after if r.focus in gains or (r.shape, r.constraint, r.focus) not in before]
+        return [self._told(r) for r in dict.fromkeys(after)]
 
     def _apply(self, gone: Iterable[ox.Triple], come: Iterable[ox.Triple]) -> None:
         for quad in _quads(gone):

@@ -1,0 +1,312 @@
+"""What the page shows, as plain data: rows of the views `page-*`, grouped by the thing they are about.
+
+The same data answers `/api/…`. Everything here depends on the state of the knowledge base alone, so it is kept until a
+transaction changes that.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyoxigraph as ox
+
+from engine.catalogue.ml.quantities import symbol_of
+from engine.errors import InputError
+from engine.graph.wire import decode_term
+
+Row = dict[str, str]
+Json = dict[str, Any]
+Call = Callable[..., Any]
+PARTS = ("application", "plan", "runtime", "functions", "decisions", "findings")
+KEPT = 200  # answers kept for one state
+WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+ENDED = frozenset(("Refused", "Abandoned"))
+
+
+def tail(iri: str) -> str:
+    """The last part of an IRI, for people: `…/rehearsal/composer` is `composer`."""
+    return iri.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1].removeprefix("Country-")
+
+
+def words(iri: str) -> str:
+    """The name of a shipped thing in words: `dappi:CarriedOut` is `carried out`."""
+    return WORDS.sub(" ", tail(iri)).lower()
+
+
+def grouped(rows: Iterable[Row], key: str, many: Sequence[str] = ()) -> list[Json]:
+    """One record for each value of `key`, in order of appearance: first values, and lists of distinct ones for `many`."""
+    found: dict[str, Json] = {}
+    for row in rows:
+        record = found.setdefault(row[key], {name: [] for name in many})
+        for name, value in row.items():
+            if name not in many:
+                record.setdefault(name, value)
+            elif value not in record[name]:
+                record[name].append(value)
+    return list(found.values())
+
+
+def named(record: Mapping[str, Any], label: str, iri: str) -> str:
+    """A label, or the tail of the IRI when there is none."""
+    return str(record.get(label) or tail(record.get(iri, "")))
+
+
+class Content:
+    """Reads a knowledge base through `call` (that of `KnowledgeBase`); for several threads at once."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._lock = threading.Lock()
+        self._head = -1
+        self._kept: dict[tuple[str, str], Json] = {}
+
+    def info(self) -> Json:
+        """Node, head and graphs."""
+        found: Json = self.call("info")
+        return found
+
+    def rows(self, view: str, **bindings: str) -> list[Row]:
+        """Rows of a view as variable -> value; `bindings` are IRIs."""
+        answer = self.call("view", name=view, bindings={name: str(_iri(iri)) for name, iri in bindings.items()})
+        return [
+            {name: _value(text) for name, text in zip(answer["variables"], row, strict=True) if text is not None}
+            for row in answer["rows"]
+        ]
+
+    def part(self, name: str, head: int, application: str = "") -> Json:
+        """One of PARTS in the state after transaction `head`, which the caller has just asked for."""
+        key = (name, application)
+        with self._lock:
+            if head != self._head:
+                self._head, self._kept = head, {}
+            if key in self._kept:
+                return self._kept[key]
+        made: Json = getattr(self, f"_{name}")(application)
+        with self._lock:
+            if head == self._head and len(self._kept) < KEPT:
+                self._kept[key] = made
+        return made
+
+    def applications(self, head: int) -> list[Json]:
+        """Every application, those with running deployments first."""
+        found: list[Json] = self.part("applications", head)["applications"]
+        return found
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+    def _applications(self, _: str) -> Json:
+        rows = self.rows("page-applications")
+        return {
+            "applications": [
+                {
+                    "iri": row["application"], "label": named(row, "label", "application"),
+                    "units": int(row.get("units", 0)), "running": int(row.get("running", 0)),
+                }
+                for row in rows
+            ]
+        }  # fmt: skip
+
+    def _application(self, application: str) -> Json:
+        if not application:
+            return {"units": [], "roles": []}
+        units = [
+            {
+                "iri": u["unit"], "label": named(u, "label", "unit"),
+                "kind": words(u.get("kind", "")).removesuffix(" unit"),
+                "needs": u["needsLabel"] or [tail(n) for n in u["needs"]],
+                "packages": [words(p).removesuffix(" package") for p in u["packageKind"]],
+            }
+            for u in grouped(self.rows("page-units", application=application), "unit", ("needs", "needsLabel", "packageKind"))
+        ]  # fmt: skip
+        rows = self.rows("page-requirements", application=application)
+        asked = grouped(rows, "requirement", ("bound", "allowed", "forbidden"))
+        roles: dict[str, list[Json]] = {}
+        for each in asked:
+            role = named(each, "roleLabel", "role") if "role" in each else ""
+            roles.setdefault(role, []).append(
+                {
+                    "iri": each["requirement"], "label": each.get("label", ""), "asks": asks(each),
+                    "subject": "the application" if each.get("subject") == application else named(each, "subjectLabel", "subject"),
+                    "hard": tail(each.get("strictness", "")) != "Soft",
+                }
+            )  # fmt: skip
+        said = sorted((role for role in roles if role), key=str.lower) + ([""] if "" in roles else [])
+        return {"units": units, "roles": [{"role": role, "requirements": roles[role]} for role in said]}
+
+    def _plan(self, application: str) -> Json:
+        rows = self.rows("page-plan", application=application) if application else []
+        newest = rows[0]["decision"] if rows else ""
+        chosen = grouped((r for r in rows if r["decision"] == newest), "unit", ("host",))
+        placements = [
+            {
+                "unit": named(p, "unitLabel", "unit"), "offer": p["offer"], "type": p.get("type", tail(p["offer"])),
+                "region": p.get("region", ""), "provider": p.get("provider", ""), "hosts": p["host"],
+                "amount": float(p["amount"]) if "amount" in p else None, "currency": p.get("currency", ""),
+            }
+            for p in chosen
+        ]  # fmt: skip
+        totals: dict[str, float] = {}
+        for placement in placements:
+            if placement["amount"] is not None:
+                totals[placement["currency"]] = totals.get(placement["currency"], 0.0) + placement["amount"]
+        return {
+            "decision": newest, "time": rows[0].get("time", "") if rows else "", "placements": placements,
+            "totals": [{"currency": currency, "amount": round(amount, 9)} for currency, amount in sorted(totals.items())],
+        }  # fmt: skip
+
+    def _runtime(self, _: str) -> Json:
+        deployments = [
+            {
+                "iri": d["deployment"], "unit": named(d, "unitLabel", "unit"), "host": named(d, "hostLabel", "host"),
+                "desired": words(d.get("desired", "")), "state": words(d.get("state", "")), "since": d.get("since", ""),
+                "generation": d.get("generation", ""), "endpoint": d.get("endpoint", ""), "box": words(d.get("box", "")),
+            }
+            for d in grouped(self.rows("page-deployments"), "deployment")
+        ]  # fmt: skip
+        hosts = [_host(h) for h in grouped(self.rows("page-hosts"), "host")]
+        events = [
+            {
+                "time": e["time"], "kind": e["kind"].replace("-", " "), "about": named(e, "aboutLabel", "about"),
+                "message": e.get("message", ""),
+            }
+            for e in grouped(self.rows("page-events"), "event")
+        ]  # fmt: skip
+        return {"deployments": deployments, "hosts": hosts, "events": events, "incidents": self._incidents()}
+
+    def _incidents(self) -> list[Json]:
+        actions: dict[str, list[Json]] = {}
+        for row in grouped(self.rows("page-actions"), "action", ("target", "targetLabel", "toLabel")):
+            actions.setdefault(row["incident"], []).append(_action(row))
+        found: dict[str, Json] = {}
+        for row in self.rows("page-incidents"):
+            incident = found.setdefault(
+                row["incident"],
+                {
+                    "iri": row["incident"], "label": named(row, "label", "incident"), "started": row.get("started", ""),
+                    "detected": row.get("detected", ""), "ended": row.get("ended", ""), "anomalies": int(row.get("anomalies", 0)),
+                    "provider": row.get("provider", ""), "hypotheses": {}, "actions": actions.get(row["incident"], []),
+                },
+            )  # fmt: skip
+            if "hypothesis" in row:
+                incident["hypotheses"].setdefault(row["hypothesis"], _hypothesis(row))
+        return [{**incident, "hypotheses": list(incident["hypotheses"].values())} for incident in found.values()]
+
+    def _functions(self, _: str) -> Json:
+        functions: dict[str, Json] = {}
+        rows = self.rows("page-functions")
+        for row in grouped(rows, "function"):
+            functions[row["function"]] = {
+                "iri": row["function"], "label": named(row, "label", "function"), "description": row.get("description", ""),
+                "variants": [],
+            }  # fmt: skip
+        for row in grouped((r for r in rows if "variant" in r), "variant", ("language", "packageKind")):
+            functions[row["function"]]["variants"].append(
+                {
+                    "label": named(row, "variantLabel", "variant"), "languages": row["language"],
+                    "packages": [words(p).removesuffix(" package") for p in row["packageKind"]],
+                }
+            )  # fmt: skip
+        profiles = [
+            {
+                "function": p.get("functionLabel", ""), "variant": p.get("variantLabel", ""), "device": p.get("deviceLabel", ""),
+                "box": p.get("box", ""), "size": int(p["size"]), "samples": p.get("samples", ""), "at": p.get("at", ""),
+                "energySource": p.get("energySource", ""),
+                **{name: float(p[name]) if name in p else None for name in ("time", "spread", "cold", "energy")},
+            }
+            for p in grouped(self.rows("page-profiles"), "profile")
+        ]  # fmt: skip
+        devices = [
+            {
+                "label": named(d, "label", "device"), "node": named(d, "nodeLabel", "node"), "model": d.get("modelLabel", ""),
+                "description": d.get("description", ""), "languages": d["language"],
+            }
+            for d in grouped(self.rows("page-devices"), "device", ("language",))
+        ]  # fmt: skip
+        return {"functions": list(functions.values()), "profiles": profiles, "devices": devices}
+
+    def _decisions(self, _: str) -> Json:
+        return {
+            "decisions": [
+                {
+                    "iri": d["decision"], "name": tail(d["decision"]), "time": d["time"], "purpose": d.get("purpose", ""),
+                    "application": named(d, "applicationLabel", "application"), "placements": int(d.get("placements", 0)),
+                }
+                for d in grouped(self.rows("page-decisions"), "decision")
+            ]
+        }  # fmt: skip
+
+    def _findings(self, _: str) -> Json:
+        found = self.call("findings")
+        return {"findings": [{**f, "name": tail(f["about"]), "constraint": tail(f["shape"])} for f in found]}
+
+    def _size(self, _: str) -> Json:
+        return {"triples": int(self.rows("page-size")[0]["triples"])}
+
+    def why(self, decision: str) -> Json:
+        """Why a decision came out as it did."""
+        made: Json = self.call("why", decision=_iri(decision).value)
+        return made
+
+
+def asks(requirement: Mapping[str, Any]) -> str:
+    """What a requirement asks for, in a few words."""
+    parts = []
+    if "metric" in requirement:
+        unit = symbol_of(requirement["unit"]) if "unit" in requirement else ""
+        bounds = ", ".join(tail(b) if "://" in b else b for b in requirement["bound"])
+        parts.append(" ".join(x for x in (requirement["metric"], requirement.get("operator", ""), bounds, unit) if x))
+    if requirement["allowed"]:
+        parts.append("inside " + " or ".join(map(tail, requirement["allowed"])))
+    if requirement["forbidden"]:
+        parts.append("not inside " + " or ".join(map(tail, requirement["forbidden"])))
+    if requirement.get("reachableOnly") == "true":
+        parts.append("only where a driver reaches")
+    return "; ".join(parts)
+
+
+def _host(row: Mapping[str, Any]) -> Json:
+    taken = int(row.get("taken", 0))
+    power = taken * float(row["power"]) if "power" in row else None
+    return {
+        "iri": row["host"], "label": named(row, "label", "host"), "provider": row.get("provider", ""),
+        "region": row.get("region", ""), "state": words(row.get("state", "")), "since": row.get("since", ""),
+        "taken": taken, "slots": int(row["slots"]) if "slots" in row else None, "power": power,
+        "powerCap": float(row["powerCap"]) if "powerCap" in row else None,
+    }  # fmt: skip
+
+
+def _hypothesis(row: Row) -> Json:
+    return {
+        "rank": row.get("rank", ""), "fault": row.get("fault", ""), "suspect": named(row, "suspectLabel", "suspect"),
+        "confidence": float(row["confidence"]) if "confidence" in row else None, "confirmed": row.get("confirmed") == "true",
+    }  # fmt: skip
+
+
+def _action(row: Mapping[str, Any]) -> Json:
+    status = tail(row.get("status", ""))
+    return {
+        "iri": row["action"], "label": named(row, "label", "action"), "status": words(status), "refused": status in ENDED,
+        "targets": row["targetLabel"] or [tail(t) for t in row["target"]], "to": row["toLabel"],
+        "blastRadius": row.get("blastRadius", ""),
+        "recovered": row["recovered"] == "true" if "recovered" in row else None,
+        **{
+            name: float(row[name]) if name in row else None
+            for name in ("probability", "horizon", "expected", "took", "brier")
+        },
+    }  # fmt: skip
+
+
+def _value(text: str) -> str:
+    term = decode_term(text)
+    return str(term) if isinstance(term, ox.BlankNode | ox.Triple) else term.value
+
+
+def _iri(text: str) -> ox.NamedNode:
+    try:
+        return ox.NamedNode(text)
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is not an IRI", rule="an absolute IRI", remedy="take one from the page or /api"
+        ) from error
