@@ -17,7 +17,7 @@ import pyoxigraph as ox
 from engine.catalogue import ml
 from engine.catalogue.ml.positions import MlError, Position
 from engine.catalogue.ml.quantities import symbol_of
-from engine.describe import Described, DescriptionError, check_documents
+from engine.describe import Described, DescriptionError
 from engine.errors import InputError
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method
@@ -146,10 +146,9 @@ def read_round(kernel: Kernel, view: View, params: Json, author: str) -> Round:
     if mistakes:
         raise DescriptionError(mistakes)
     together = Round(application, base.graph, base, proposals)
-    told = [Described(d.name, d.graph, together.effective(d), d.document) for d in (base, *proposals)]
-    results = check_documents(told)
-    if results:
-        raise DescriptionError([_shape_mistake(place, result) for place, result in results])
+    violations = _violations(kernel, together)
+    if violations:
+        raise DescriptionError(violations)
     return together
 
 
@@ -214,12 +213,23 @@ def _strange(document: Described) -> Iterable[MlError]:
             )
 
 
-def _shape_mistake(place: str, result: Any) -> MlError:
-    file, _, rest = place.partition(":")
-    numbers = [int(n) for n in rest.split(":") if n.isdigit()]
-    where = Position(*numbers) if len(numbers) == 2 else Position(1, 1)
-    message, _, remedy = result.message.partition(": ")
-    return MlError(message, file, where, str(result.shape).rsplit("#", 1)[-1].rstrip(">"), remedy)
+def _violations(kernel: Kernel, together: Round) -> list[MlError]:
+    """What the integrity shapes in force say of the design, each at its place."""
+    with kernel.lock.held():
+        policy = kernel.store.view(*kernel.policy_graphs())
+        said = together.triples()
+        view = memory_view([*policy.triples(), *said])
+    subjects = {t.subject for t in said}
+    out = []
+    for result in kernel.gate.integrity.full(view, lambda node: node in subjects):
+        document = together.owner.get(result.focus, together.base)
+        where = (
+            document.document.locate(result.focus, result.path, result.value) if document.document else Position(1, 1)
+        )
+        message, _, remedy = result.message.partition(": ")
+        rule = result.shape.value if isinstance(result.shape, ox.NamedNode) else str(result.shape)
+        out.append(MlError(message, document.name, where, rule, remedy))
+    return sorted(out, key=lambda e: (e.file, e.position, e.rule))
 
 
 # -- the design in memory --------------------------------------------------------------------------------------------

@@ -128,7 +128,9 @@ class Pool:
         header, output = answer
         counts.seconds += header["seconds"]
         counts.cpu += header["cpu"]
-        header |= {"cold": cold, "digest": worker.launched.package.digest}
+        header |= {
+            "cold": cold, "digest": worker.launched.package.digest, "worker": worker.launched.started.pid,
+        }  # fmt: skip
         if cold:
             header["start_seconds"] = worker.start_seconds
         return header, output

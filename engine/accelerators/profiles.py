@@ -117,7 +117,7 @@ class Profile:
     lower: float
     upper: float
     cold: float
-    energy: float
+    energy: float | None
     energy_source: str
     samples: int
     at: str
@@ -264,8 +264,10 @@ class _Run:
         """What was measured at this size."""
         first, _, third = quantiles(self.times, n=4, method="inclusive")
         count = len(self.times)
-        joules = (self.joules if metered else power.joules(self.cpu)) / count
+        joules: float | None = (self.joules if metered else power.joules(self.cpu)) / count
         source = "counted by RAPL, for the whole processor" if metered else power.source
+        if self.subject.device.accelerator not in ("cpu", "other"):
+            joules, source = None, "not known: nothing here counts what this device draws"
         return Profile(
             self.name, self.subject.variant, self.subject.device.slug, self.subject.box, items, median(self.times) * 1e3,
             first * 1e3, third * 1e3, median(self.colds[1:] or self.colds) * 1e3, joules, source, count,
@@ -301,7 +303,8 @@ def profile_triples(graph: str, made: Profile, device: ox.NamedNode) -> Iterator
     yield say(DAPP.executionTime, number(made.time))
     yield say(DAPP.executionTimeSpread, number(made.upper - made.lower))
     yield say(DAPP.coldStart, number(made.cold))
-    yield say(DAPP.energyUse, number(made.energy))
+    if made.energy is not None:
+        yield say(DAPP.energyUse, number(made.energy))
     yield say(DAPP.energySource, ox.Literal(made.energy_source))
     yield say(DAPP.sampleCount, ox.Literal(made.samples))
     yield say(DAPP.measuredAt, ox.Literal(made.at, datatype=XSD.dateTime))

@@ -179,7 +179,7 @@ def profile_(
             [
                 (
                     p.function, p.variant, p.device, p.box, f"{p.size:,}", f"{p.time:.3g}", f"{p.lower:.3g} to {p.upper:.3g}",
-                    f"{p.cold:.0f}", f"{1e3 * p.energy:.3g}",
+                    f"{p.cold:.0f}", "" if p.energy is None else f"{1e3 * p.energy:.3g}",
                 )
                 for p in made
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -24,10 +25,11 @@ from engine.commands.output import Context, command, console, count, line, print
 )  # fmt: skip
 @click.option("--opencl/--no-opencl", default=True, help="Look for OpenCL devices.")
 @click.option("--fresh", is_flag=True, help="Do not go on with a run that was cut short.")
-@click.option(
-    "--keep", is_flag=True, help="Leave everything running at the end: `dappops status`, `dappops deploy --stop`."
-)
-def demo(context: Context, seed: int, mode: str, source: str, opencl: bool, fresh: bool, keep: bool) -> None:
+@click.option("--quick", is_flag=True, help="Measure and learn for a shorter time: rougher figures.")
+@click.option("--keep", is_flag=True, help="Leave everything running at the end; `dappops deploy --stop` ends it.")
+def demo(
+    context: Context, seed: int, mode: str, source: str, opencl: bool, fresh: bool, quick: bool, keep: bool
+) -> None:
     """Play the whole story of the flagship application on this machine.
 
     Describe, discover, program together, plan, virtualise, package, provision, operate: on a real catalogue, a real
@@ -38,6 +40,8 @@ def demo(context: Context, seed: int, mode: str, source: str, opencl: bool, fres
     from engine.story.stage import Settings
 
     settings = Settings(seed=seed, mode=mode, source=source, opencl=opencl)
+    if quick:
+        settings = replace(settings, measure=0.2, learn=15.0)
     with context.open(makes=True) as kb, ExitStack() as stack:
         show = stack.enter_context(_Shown(quiet=context.json))
         story = stack.enter_context(playing(Story(kb, settings, fresh=fresh, keep=keep, progress=show.progress)))

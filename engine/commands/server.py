@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 
 import click
@@ -35,7 +36,7 @@ def serve(context: Context, host: str | None, port: int, open_: bool, plain: boo
             print_json({"url": url, "server": how})
         else:
             line(f"{url}  ({how}; Ctrl-C ends it)")
-        click.get_text_stream("stdout").flush()
+        sys.stdout.flush()  # whoever started this waits for the line
         if open_:
             webbrowser.open(url)
 

@@ -52,7 +52,7 @@ HOMES = {  # methods of other rooms, imported when they are called
     "restart": "engine.orchestration.serve", "migrate": "engine.orchestration.serve",
     **dict.fromkeys(
         ("operation_learned", "operation_baselines", "operation_metrics", "operation_incident", "operation_decide",
-         "operation_action", "operation_scored", "operation_ended", "operation_goals"),
+         "operation_action", "operation_scored", "operation_ended", "operation_goals", "operation_pending"),
         "engine.orchestration.operation.serve",
     ),
     "simulate": "engine.orchestration.operation.simulate",

@@ -17,6 +17,7 @@ import pyoxigraph as ox
 
 from engine.errors import DappopsError, InputError
 from engine.orchestration import deployments
+from engine.orchestration.operation.told import anomaly_json, baseline_json, baseline_of
 from engine.orchestration.telemetry import Grid, TelemetrySource, TelemetryStore, signals
 from reasoners.diagnose import Anomaly, Baseline, Options, Signal, Trait, detect, learn, opens_incident
 from reasoners.vocab import DAPPI
@@ -94,6 +95,7 @@ class Attempt:
     recovery_time: float | None = None
     scored: Json = field(default_factory=dict)
     error: str = ""
+    missed: tuple[str, ...] = ()  # what was still wrong at the horizon
 
 
 @dataclass
@@ -145,6 +147,7 @@ class Operator:
         self.baselines: tuple[Baseline, ...] = ()
         self.now = store.newest()
         self._clock = clock or (lambda: self.now)
+        self._ills: list[str] = []
         self._signs: dict[str, tuple[Anomaly, ...]] = {}  # of incidents that are open
         self._known: set[tuple[ox.NamedNode, ox.NamedNode]] = set()  # what stays odd after an incident is no new one
 
@@ -188,16 +191,12 @@ class Operator:
                 rule=f"at least {self.settings.detection.minimum} values of a metric", remedy="watch for longer",
             )  # fmt: skip
         self.baselines = found
-        from engine.orchestration.operation.serve import baseline_json
-
         self.kb.call("operation_learned", baselines=[baseline_json(b) for b in found], author=self.kb.author)
         self._say("learned", {"baselines": len(found), "features": len({b.feature for b in found})})
         return found
 
     def recall(self) -> int:
         """Take up the baselines that the graph keeps, from an earlier run; their number."""
-        from engine.orchestration.operation.serve import baseline_of
-
         told = self.kb.call("operation_baselines", author=self.kb.author)
         self.baselines = tuple(baseline_of(b) for b in told)
         return len(self.baselines)
@@ -208,8 +207,6 @@ class Operator:
 
         None when nothing was wrong for `seconds`, or the telemetry ended.
         """
-        from engine.orchestration.operation.serve import anomaly_json
-
         until, first = self.now + seconds, None
         while self.tick():
             fresh = self._fresh(self.anomalies())
@@ -271,14 +268,16 @@ class Operator:
         """Read on until the application does what it should again; seconds since the call, or None after the horizon."""
         chosen, settings = decision["chosen"], self.settings
         goals = {ox.NamedNode(g) for g in self.kb.call("operation_goals", application=self.application)}
-        watched = goals | {ox.NamedNode(n) for n in (*chosen["moves"], *chosen["restarts"])}
+        touched = sorted({*chosen["moves"], *chosen["restarts"]})
+        watched = goals | {ox.NamedNode(n) for n in touched}
         signs = self._signs.get(decision["incident"], ())
         start = since = self._clock()
         while self.now < start and self.tick():
             pass  # scraped before the action
         well = 0
         while self.now < start + settings.horizon + settings.steady * settings.step and self.tick():
-            if self._well(watched, goals, signs):
+            self._ills = self._ill(watched, goals, signs) or self._pending(touched, start)
+            if not self._ills:
                 if well == 0:
                     since = self.now
                 well += 1
@@ -288,26 +287,32 @@ class Operator:
                 well = 0
         return None
 
-    def _well(self, watched: set[ox.NamedNode], goals: set[ox.NamedNode], signs: Sequence[Anomaly]) -> bool:
-        """Everything watched answers; nothing vital of a goal deviates; what units showed in the incident is gone, or
-        less than half of what it was."""
+    def _pending(self, touched: Sequence[str], start: float) -> list[str]:
+        """What the loop has not started anew yet: until then its old process answers, which proves nothing."""
+        late = self.kb.call("operation_pending", deployments=list(touched), after=start) if touched else []
+        return [f"{deployments.tail(iri)} has not been started yet" for iri in late]
+
+    def _ill(self, watched: set[ox.NamedNode], goals: set[ox.NamedNode], signs: Sequence[Anomaly]) -> list[str]:
+        """Why the incident is not over yet, in words: something watched does not answer, something vital of a goal deviates,
+        or what a unit showed in the incident is still there, by more than half of what it was."""
         settings = self.settings
         seen = self.signals(self.now - settings.memory, self.now)
         answers = {s.feature: s.values[-1] for s in seen if s.metric == DAPPI.Reachability and s.feature in watched}
-        if any(answers.get(node, math.nan) != 1.0 for node in watched):
-            return False
+        ills = [
+            f"{deployments.tail(n.value)} does not answer" for n in sorted(watched, key=str) if answers.get(n) != 1.0
+        ]
         was = {(a.feature, a.metric): abs(a.severity) for a in signs if "/deployment/" in a.feature.value}
         # what adds up slowly is for noticing trouble, not for seeing that it is over
         lasting = replace(settings.detection, cusum=math.inf)
         for anomaly in detect(self.baselines, seen, self.now, lasting):
             before = was.get((anomaly.feature, anomaly.metric))
-            if anomaly.metric in VITAL and (before is not None or anomaly.feature in goals):
-                return False
-            if anomaly.metric == DAPPI.ResponseTime and (before is not None or anomaly.feature in goals):
-                limit = max(2 * settings.detection.threshold, (before or 0.0) / 2)
-                if abs(anomaly.severity) > limit:
-                    return False
-        return True
+            limit = max(2 * settings.detection.threshold, (before or 0.0) / 2)
+            concerns = before is not None or anomaly.feature in goals
+            slow = anomaly.metric == DAPPI.ResponseTime and abs(anomaly.severity) > limit
+            if concerns and (anomaly.metric in VITAL or slow):
+                metric = anomaly.metric.value.rsplit("#", 1)[-1]
+                ills.append(f"{metric} of {deployments.tail(anomaly.feature.value)} is {anomaly.value:.3g}")
+        return ills
 
     def score(self, incident: str, decision: Json, took: float | None) -> Json:
         """Commit how a chosen action went; `took` None: it did not help."""
@@ -338,11 +343,14 @@ class Operator:
             else:
                 attempt.recovery_time = self.recovery(decision)
             attempt.recovered = attempt.recovery_time is not None
+            if attempt.recovery_time is None and not attempt.error:
+                attempt.missed = tuple(self._ills)
             attempt.scored = self.score(incident["incident"], decision, attempt.recovery_time)
             if attempt.recovered:
                 done.recovered = True
                 break
-            done.reason = f"{decision['chosen']['label']} did not help within {self.settings.horizon:g} s"
+            what = ": " + "; ".join(self._ills[:3]) if self._ills else ""
+            done.reason = f"{decision['chosen']['label']} did not help within {self.settings.horizon:g} s{what}"
         if done.recovered:
             done.reason = ""
         self._signs.pop(incident["incident"], None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyoxigraph as ox
 
-from engine.errors import BusyError
+from engine.errors import BusyError, InputError
 from engine.orchestration.deployments import GRAPH, tail
 from engine.orchestration.reconcile import Happened, Seen
 from reasoners.vocab import DAPP, DAPPI, RDF, XSD
@@ -64,7 +64,8 @@ def event_triples(graph: str, happened: Happened, seen: Seen | None) -> list[ox.
         ox.Triple(me, DAPP.message, ox.Literal(text)),
     ]
     if happened.took is not None and seen is not None:
-        it = ox.NamedNode(f"{graph}/observation/provisioning-{tail(happened.about)}-{seen.generation}")
+        number = f"{seen.generation}-{int(happened.at * 1000)}"
+        it = ox.NamedNode(f"{graph}/observation/provisioning-{tail(happened.about)}-{number}")
         took = Decimal(happened.took).quantize(Decimal("0.001"))
         out += [
             ox.Triple(it, RDF.type, DAPP.Observation),
@@ -121,6 +122,11 @@ class Publisher:
                 message=f"seen: {words}{more}"[:200],
             )  # fmt: skip
         except BusyError:
+            return 0
+        except InputError:
+            if not self._waiting:
+                raise
+            self._waiting = []  # a rule here does not take these events: states are worth more than words about them
             return 0
         self._said.update(fresh)
         if self._events is not None:

@@ -74,7 +74,7 @@ class Seen:
     generation: int = 0
     host: str = ""
     since: float = 0.0  # Unix seconds
-    began: float = 0.0  # when this generation was started
+    began: float | None = None  # when this generation was started; None: not yet
     failures: int = 0  # probes in a row
     endpoint: str = ""
     box: str = ""
@@ -102,13 +102,14 @@ class Account:
 
 def judge(
     want: Wanted, running: Running | None, answers: bool | None, before: Seen | None, now: float, *, problem: str = "",
-    host_answers: bool = True, start_timeout: float = START_TIMEOUT,
+    host_answers: bool = True, start_timeout: float = START_TIMEOUT, started: float | None = None,
 ) -> Seen:  # fmt: skip
     """The state of one deployment. `answers`: whether its last probe was answered well, None when it was not asked;
-    `problem`: why it could not be started, or what its probe met."""
+    `problem`: why it could not be started, or what its probe met; `started`: when this pass took its steps."""
     work = want.workload
     known = before if before is not None and (before.generation, before.host) == (work.generation, work.host) else None
-    began = known.began if known is not None and known.began else now
+    first = now if started is None else started
+    began = None if running is None else first if known is None or known.began is None else known.began
     failures = 0 if answers or known is None else known.failures + (answers is False)
     was = known.state if known is not None else ""
     detail = problem
@@ -129,7 +130,7 @@ def judge(
             state, detail = "Degraded", f"it runs and does not answer: {problem}"
         else:
             state, detail = "Lost", "neither it nor its host answers"
-    elif now - began > start_timeout:
+    elif began is not None and now - began > start_timeout:
         state, detail = "Failed", f"no answer within {start_timeout:g} s of its start; {problem}".rstrip("; ")
     else:
         state, detail = "Starting", ""
@@ -177,7 +178,7 @@ def tell(iri: str, name: str, old: Seen | None, new: Seen) -> Happened | None:
         and (old.generation, old.host) == (new.generation, new.host)
     ):  # fmt: skip
         kind = "recovered"
-    if kind == "ready" and new.generation:
+    if kind == "ready" and new.began is not None:
         took = max(0.0, new.since - new.began)
     words = {"started": "is being started", "ready": "answers", "recovered": "answers again", "lost": "is lost"}
     number = f", generation {new.generation}" if new.generation else ""
@@ -190,7 +191,7 @@ def tell(iri: str, name: str, old: Seen | None, new: Seen) -> Happened | None:
 def account(
     wanted: Sequence[Wanted], observed: Sequence[Running], answers: Mapping[str, tuple[bool, str]],
     hosts: Mapping[str, tuple[str, bool | None]], before: Mapping[str, Seen], now: float, *,
-    failed: Mapping[str, str] | None = None, start_timeout: float = START_TIMEOUT,
+    failed: Mapping[str, str] | None = None, start_timeout: float = START_TIMEOUT, started: float | None = None,
 ) -> Account:  # fmt: skip
     """One pass's account. `answers`: deployment -> (answered well, problem); `hosts`: short name -> (IRI, agent answers);
     `failed`: deployment -> why it could not be started."""
@@ -204,7 +205,7 @@ def account(
         answered, problem = answers.get(iri, (None, ""))
         seen[iri] = judge(
             want, by.get(iri), answered, before.get(iri), now, problem=(failed or {}).get(iri, problem),
-            host_answers=want.workload.host not in lost, start_timeout=start_timeout,
+            host_answers=want.workload.host not in lost, start_timeout=start_timeout, started=started,
         )  # fmt: skip
     names = {w.workload.deployment: w.workload.unit for w in wanted} | {iri: name for name, (iri, _) in hosts.items()}
     told = [tell(iri, names[iri], before.get(iri), new) for iri, new in seen.items()]

@@ -278,6 +278,7 @@ class Runtime:
             wanted = [self._wanted(d) for d in self._deployed()]
             observed: Sequence[Running] = self.driver.observe()
             steps = difference(wanted, observed)
+            started = time.time()
             failed = self._carry_out(steps)
             if steps:
                 observed = self.driver.observe()
@@ -287,8 +288,9 @@ class Runtime:
             answers, hosts = self._ask(observed)
             now = time.time()
             found = account(
-                wanted, observed, answers, hosts, self._seen, now, failed=failed, start_timeout=self.start_timeout
-            )
+                wanted, observed, answers, hosts, self._seen, now, failed=failed, start_timeout=self.start_timeout,
+                started=started,
+            )  # fmt: skip
             logs = {w.workload.deployment: self.driver.log_tail(w.workload.unit) for w in wanted}
             happened = (
                 with_logs(found.happened, logs) if any(h.kind == "failed" for h in found.happened) else found.happened

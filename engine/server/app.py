@@ -61,6 +61,7 @@ def make_app(kb: KnowledgeBase, *, any_host: bool = False) -> Flask:
     app.jinja_env.filters.update(tail=tail, words=words, moment=moment, figure=figure, shown=shown)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     site = _Site(kb, any_host)
+    app.config["SITE"] = site
     _routes(app, site)
     _frame(app, site)
     return app
@@ -320,6 +321,8 @@ def _as_page(site: _Site, text: str, limit: int) -> Any:
     status, answer, problem = 200, None, None
     try:
         answer = site.query(text, limit)
+        if "triples" in answer:
+            answer = {**answer, "triples": sparql.text_of(answer, sparql.TURTLE)}
     except DappopsError as error:
         found = of_error(error)
         status, problem = found.status, found.as_json()

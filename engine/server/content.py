@@ -20,7 +20,7 @@ from engine.graph.wire import decode_term
 Row = dict[str, str]
 Json = dict[str, Any]
 Call = Callable[..., Any]
-PARTS = ("application", "plan", "runtime", "functions", "decisions", "findings")
+PARTS = ("summary", "application", "plan", "runtime", "functions", "decisions", "findings")
 KEPT = 200  # answers kept for one state
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 ENDED = frozenset(("Refused", "Abandoned"))
@@ -108,6 +108,16 @@ class Content:
             ]
         }  # fmt: skip
 
+    def _summary(self, application: str) -> Json:
+        runtime, plan = self._runtime(application), self._plan(application)
+        wanted = [d for d in runtime["deployments"] if d["desired"] == "running"]
+        return {
+            "units": len(self._application(application)["units"]), "totals": plan["totals"], "wanted": len(wanted),
+            "running": sum(d["state"] == "running" for d in wanted),
+            "incidents": sum(not i["ended"] for i in runtime["incidents"]),
+            "findings": len(self._findings(application)["findings"]),
+        }  # fmt: skip
+
     def _application(self, application: str) -> Json:
         if not application:
             return {"units": [], "roles": []}
@@ -116,24 +126,26 @@ class Content:
                 "iri": u["unit"], "label": named(u, "label", "unit"),
                 "kind": words(u.get("kind", "")).removesuffix(" unit"),
                 "needs": u["needsLabel"] or [tail(n) for n in u["needs"]],
-                "packages": [words(p).removesuffix(" package") for p in u["packageKind"]],
+                "packages": [p.removesuffix(" package") for p in u["packageLabel"]],
             }
-            for u in grouped(self.rows("page-units", application=application), "unit", ("needs", "needsLabel", "packageKind"))
+            for u in grouped(self.rows("page-units", application=application), "unit", ("needs", "needsLabel", "packageLabel"))
         ]  # fmt: skip
         rows = self.rows("page-requirements", application=application)
-        asked = grouped(rows, "requirement", ("bound", "allowed", "forbidden"))
-        roles: dict[str, list[Json]] = {}
-        for each in asked:
+        labels = ("boundLabel", "allowedLabel", "forbiddenLabel")
+        roles: dict[str, dict[tuple[str, str, bool], Json]] = {}
+        for each in grouped(rows, "requirement", ("bound", "allowed", "forbidden", *labels)):
             role = named(each, "roleLabel", "role") if "role" in each else ""
-            roles.setdefault(role, []).append(
-                {
-                    "iri": each["requirement"], "label": each.get("label", ""), "asks": asks(each),
-                    "subject": "the application" if each.get("subject") == application else named(each, "subjectLabel", "subject"),
-                    "hard": tail(each.get("strictness", "")) != "Soft",
-                }
-            )  # fmt: skip
+            hard = tail(each.get("strictness", "")) != "Soft"
+            whole = each.get("subject") == application
+            # what a role asks of many units is told once
+            told = roles.setdefault(role, {}).setdefault(
+                (each.get("label", ""), asks(each), hard),
+                {"label": each.get("label", ""), "asks": asks(each), "hard": hard, "subjects": [], "iris": []},
+            )
+            told["subjects"].append("the application" if whole else named(each, "subjectLabel", "subject"))
+            told["iris"].append(each["requirement"])
         said = sorted((role for role in roles if role), key=str.lower) + ([""] if "" in roles else [])
-        return {"units": units, "roles": [{"role": role, "requirements": roles[role]} for role in said]}
+        return {"units": units, "roles": [{"role": r, "requirements": list(roles[r].values())} for r in said]}
 
     def _plan(self, application: str) -> Json:
         rows = self.rows("page-plan", application=application) if application else []
@@ -201,11 +213,11 @@ class Content:
                 "iri": row["function"], "label": named(row, "label", "function"), "description": row.get("description", ""),
                 "variants": [],
             }  # fmt: skip
-        for row in grouped((r for r in rows if "variant" in r), "variant", ("language", "packageKind")):
+        for row in grouped((r for r in rows if "variant" in r), "variant", ("language", "packageLabel")):
             functions[row["function"]]["variants"].append(
                 {
                     "label": named(row, "variantLabel", "variant"), "languages": row["language"],
-                    "packages": [words(p).removesuffix(" package") for p in row["packageKind"]],
+                    "packages": [p.removesuffix(" package") for p in row["packageLabel"]],
                 }
             )  # fmt: skip
         profiles = [
@@ -217,14 +229,25 @@ class Content:
             }
             for p in grouped(self.rows("page-profiles"), "profile")
         ]  # fmt: skip
+        found = grouped(self.rows("page-devices"), "device", ("language",))
         devices = [
             {
                 "label": named(d, "label", "device"), "node": named(d, "nodeLabel", "node"), "model": d.get("modelLabel", ""),
                 "description": d.get("description", ""), "languages": d["language"],
             }
-            for d in grouped(self.rows("page-devices"), "device", ("language",))
+            for d in found
+            if d.get("extension") != "true"
         ]  # fmt: skip
-        return {"functions": list(functions.values()), "profiles": profiles, "devices": devices}
+        extensions: dict[str, list[str]] = {}
+        for each in found:
+            if each.get("extension") == "true":
+                extensions.setdefault(named(each, "nodeLabel", "node"), []).append(each.get("modelLabel", ""))
+        return {
+            "functions": list(functions.values()),
+            "profiles": profiles,
+            "devices": devices,
+            "extensions": extensions,
+        }
 
     def _decisions(self, _: str) -> Json:
         return {
@@ -252,15 +275,19 @@ class Content:
 
 def asks(requirement: Mapping[str, Any]) -> str:
     """What a requirement asks for, in a few words."""
+
+    def values(name: str) -> list[str]:
+        return requirement[f"{name}Label"] or [tail(v) if "://" in v else v for v in requirement[name]]
+
     parts = []
     if "metric" in requirement:
         unit = symbol_of(requirement["unit"]) if "unit" in requirement else ""
-        bounds = ", ".join(tail(b) if "://" in b else b for b in requirement["bound"])
+        bounds = ", ".join(values("bound"))
         parts.append(" ".join(x for x in (requirement["metric"], requirement.get("operator", ""), bounds, unit) if x))
     if requirement["allowed"]:
-        parts.append("inside " + " or ".join(map(tail, requirement["allowed"])))
+        parts.append("inside " + " or ".join(values("allowed")))
     if requirement["forbidden"]:
-        parts.append("not inside " + " or ".join(map(tail, requirement["forbidden"])))
+        parts.append("not inside " + " or ".join(values("forbidden")))
     if requirement.get("reachableOnly") == "true":
         parts.append("only where a driver reaches")
     return "; ".join(parts)

@@ -98,8 +98,10 @@ def plan(stage: Stage) -> Told:
     result = stage.kb.call("plan", application=stage.application, author=stage.kb.author, seed=stage.settings.seed)
     told.data |= {"plan": result, "decision": result["decision"]}
     status = "proven optimal" if result["status"] == "optimal" else result["status"]
+    sizes = result["sizes"]
     told.say(
-        f"{status} ({result['solver']}, {result['seconds']:.1f} s); {result['sizes'].get('offers', 0):,} offers looked at"
+        f"{status} ({result['solver']}, {result['seconds']:.1f} s); {sizes['pairs']:,} pairs of unit and offer looked at, "
+        f"{sizes['eligible']:,} eligible"
     )
     for placement in result["placements"]:
         told.say(
@@ -113,10 +115,18 @@ def plan(stage: Stage) -> Told:
 def plan_lines(result: dict[str, Any]) -> list[str]:
     """Deadlines, node power, provisioning times and what could not be checked, a line each."""
     lines = []
+    for host in result["hosts"]:
+        uses = ", ".join(
+            f"{u['used']:.4g}" + ("" if u["bound"] is None else f" of {u['bound']:g}") + f" {u['what']}" for u in host["uses"]
+        )
+        lines.append(f"  {host['host']['label']}: {uses}")
     for deadline in result["deadlines"]:
         took = "not known" if deadline["time"] is None else f"{deadline['time']:.1f} ms"
         lines.append(f"  deadline {deadline['deadline']['label']}: {took} of {deadline['bound']:g} ms")
+    times = [p["seconds"] for p in result["provisioning"] if p["seconds"] is not None]
+    if times:
+        lines.append(f"  images fetched and started: {max(times):.1f} s for the slowest of {len(times)} units")
     for total in result["totals"]:
         lines.append(f"  {total['constraint']['label']}: {total['value']:.4g} of at most {total['bound']:g}")
-    lines += [f"  not checked: {u['requirement']['label']}: {u['reason']}" for u in result["unchecked"]]
+    lines += [f"  not checked by the plan: {u['requirement']['label']}" for u in result["unchecked"]]
     return lines + [f"  {note}" for note in result["notes"]]

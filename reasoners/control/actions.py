@@ -72,7 +72,9 @@ def _drafts(runtime: Runtime, suspicions: Sequence[Suspicion], suits: Suits) -> 
         source = hit[0].host
         if suspicion.suspect not in runtime.deployments:
             for target, moves in _evacuations(runtime, hit, source, suits):
-                ways = (f"{called(runtime.deployments[d].unit)} to {called(h)}" for d, h in sorted(moves.items(), key=str))
+                ways = (
+                    f"{called(runtime.deployments[d].unit)} to {called(h)}" for d, h in sorted(moves.items(), key=str)
+                )
                 where = f" to {called(target)}" if target else ": " + ", ".join(ways)
                 yield DAPP.EvacuateAction, (source,), moves, (), target, f"move everything from {called(source)}{where}"
         for deployment in hit:

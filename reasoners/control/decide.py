@@ -160,10 +160,13 @@ class _Suits:
             self._known[key] = self.check(*desired(self.runtime, probe))
         return self._known[key]
 
-    def violations(self, action: Action) -> list[dict[str, Any]]:
-        """What the shapes say of the state after an action."""
+    def violations(self, action: Action, *, hopeless: bool = False) -> list[dict[str, Any]]:
+        """What the shapes say of the state after an action; of a hopeless one only what they said already."""
         if not action.touched:
             return []
+        if hopeless:
+            known = [self._known.get((deployment, host), []) for deployment, host in action.moves.items()]
+            return known[0] if len(known) == 1 else []
         removed, added = desired(self.runtime, action)
         told = action_triples(action, self.incident, 0, DAPPI.Committed)
         if len(action.moves) == 1 and not action.restarts:  # its deployment was asked about already
@@ -189,7 +192,7 @@ def _judge(
     ]
     if extra is not None:
         parts.append(ScoreComponent(DAPPI.HourlyPrice, extra, options.price, options.price * max(0.0, extra) / whole))
-    violations = suits.violations(action)
+    violations = suits.violations(action, hopeless=made.probability < 0.01)
     return Judged(action, made, blast, extra, 0.0, tuple(parts), tuple(_verdicts(violations)), tuple(violations))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyoxigraph as ox
 
 from reasoners.errors import InputError, did_you_mean
-from reasoners.plan.agree import agree
+from reasoners.plan.disputes import agree
 from reasoners.plan.explain import tell
 from reasoners.plan.model import Ask, Plan, WhyNot
 from reasoners.plan.problem import Problem, build

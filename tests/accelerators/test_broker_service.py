@@ -112,6 +112,8 @@ def test_tenants_have_workers_of_their_own(handle: broker.Handle) -> None:
             assert client.call("sha256-batch", SIXTEEN, MESSAGES, **NATIVE).output == DIGESTS
     (one,), (two,) = workers(handle, "one"), workers(handle, "two")
     assert one["pid"] != two["pid"]
+    with handle.client("one") as client:
+        assert client.call("sha256-batch", SIXTEEN, MESSAGES, **NATIVE).info["worker"] == one["pid"]
     assert (one["calls"], two["calls"]) == (2, 1)
 
 

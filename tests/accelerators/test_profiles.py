@@ -19,9 +19,20 @@ from engine.accelerators.devices import Device, Discovery, discover, processor
 from engine.accelerators.library import function
 from engine.accelerators.measuring import measure, pairs, publish, workshop
 from engine.accelerators.power import Meter, PowerModel, power_model
-from engine.accelerators.profiles import LEAST, LEVELS, SIZES, Profile, Session, Subject, call_of, profile
+from engine.accelerators.profiles import (
+    LEAST,
+    LEVELS,
+    SIZES,
+    Profile,
+    Session,
+    Subject,
+    call_of,
+    profile,
+    profile_triples,
+)
 from engine.errors import InputError, NotAvailableError
 from engine.kb import KnowledgeBase
+from reasoners.vocab import DAPP
 
 CPU, EXTENSIONS = processor()
 POWER = PowerModel(2.0, "estimated for the test")
@@ -153,6 +164,17 @@ def test_energy_is_counted_when_there_is_a_meter(tmp_path: Path) -> None:
     assert made[0].energy_source.startswith("counted by RAPL")
 
 
+def test_energy_is_not_known_when_a_card_does_the_work() -> None:
+    card = replace(CPU, kind="opencl", name="Card", accelerator="gpu")
+    made, _ = profile(
+        "sha256-batch", [Subject("native", card, "process")], opener=here, power=POWER, sizes=(4,), repeats=3
+    )
+    assert made[0].energy is None
+    assert made[0].energy_source.startswith("not known")
+    stated = list(profile_triples("https://example.org/g", made[0], ox.NamedNode("https://example.org/card")))
+    assert DAPP.energyUse not in {t.predicate for t in stated}
+
+
 def test_power_is_of_the_generation_when_the_table_has_it() -> None:
     known = power_model(replace(CPU, version="CASCADE_LAKE"))
     assert known.watts == pytest.approx(3.97)
@@ -174,7 +196,7 @@ def measured(kb: KnowledgeBase) -> tuple[Discovery, str, list[Profile]]:
     with workshop(kb.home) as shop:
         node = publish(kb, found, shop.built)
         made, skipped = measure(
-            shop, found, ["sha256-batch"], ["native", "wasm"], ["process", "wasm"], sizes=(16, 256), repeats=3, budget=5
+            shop, found, ["sha256-batch"], ["native", "wasm"], ["process", "wasm"], sizes=(16, 256), repeats=3, budget=0.5
         )
     assert len(made) == 4, skipped
     kb.call("publish_profiles", profiles=[p.as_json() for p in made], node=node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -20,10 +20,11 @@ FOLDER = ROOT / "tests" / "operation" / "recordings"
 NAMES = ("cpu-hog", "host-kill", "link-degraded", "normal", "process-kill")
 
 
-def read(name: str, tmp_path: Path) -> tuple[RecordedSource, dict[str, Any], list[Signal]]:
+@cache
+def read(name: str) -> tuple[RecordedSource, dict[str, Any], list[Signal]]:
     """(source, truth, signals) with the first tick at 1000."""
     source = RecordedSource(FOLDER / f"{name}.jsonl.gz", start=1000.0)
-    store = TelemetryStore(tmp_path / "t.sqlite")
+    store = TelemetryStore(":memory:")
     for tick in iter(source.read_tick, None):
         store.append(tick.scrapes)
     found = signals(store.range(0, math.inf), Grid(1006.0, store.newest()))
@@ -46,8 +47,8 @@ def test_every_recording_has_its_truth_and_is_small() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recording_is_whole_and_its_runtime_graph_names_what_it_tells_of(name: str, tmp_path: Path) -> None:
-    source, truth, found = read(name, tmp_path)
+def test_recording_is_whole_and_its_runtime_graph_names_what_it_tells_of(name: str) -> None:
+    source, truth, found = read(name)
     assert not source.truncated
     store = ox.Store()
     store.load(source.header["topology"].encode(), ox.RdfFormat.N_TRIPLES)
@@ -70,23 +71,23 @@ def test_recording_is_whole_and_its_runtime_graph_names_what_it_tells_of(name: s
 
 
 @pytest.mark.parametrize("name", ["host-kill", "process-kill"])
-def test_target_is_unreachable_from_the_fault_on_when_it_was_killed(name: str, tmp_path: Path) -> None:
-    _, truth, found = read(name, tmp_path)
+def test_target_is_unreachable_from_the_fault_on_when_it_was_killed(name: str) -> None:
+    _, truth, found = read(name)
     fault = 1000.0 + truth["seconds"]
     assert around(found, truth["target"], "Reachability", fault) == (1.0, 0.0)
     others = [s for s in found if s.metric == DAPPI.Reachability and s.feature.value != truth["target"]]
     assert len(others) == 18
 
 
-def test_processor_of_the_target_is_busy_when_it_was_hogged(tmp_path: Path) -> None:
-    _, truth, found = read("cpu-hog", tmp_path)
+def test_processor_of_the_target_is_busy_when_it_was_hogged() -> None:
+    _, truth, found = read("cpu-hog")
     before, after = around(found, truth["target"], "CpuUse", 1000.0 + truth["seconds"])
     assert after > 3 * before
     assert around(found, truth["target"], "Reachability", 1000.0 + truth["seconds"]) == (1.0, 1.0)
 
 
-def test_ways_of_the_target_are_lossy_and_slow_when_its_link_was_degraded(tmp_path: Path) -> None:
-    _, truth, found = read("link-degraded", tmp_path)
+def test_ways_of_the_target_are_lossy_and_slow_when_its_link_was_degraded() -> None:
+    _, truth, found = read("link-degraded")
     fault = 1000.0 + truth["seconds"]
     for metric, worse in (("ProbeLoss", 0.02), ("RoundTripTime", 5.0)):
         before, after = around(found, truth["target"], metric, fault)
@@ -95,8 +96,8 @@ def test_ways_of_the_target_are_lossy_and_slow_when_its_link_was_degraded(tmp_pa
     assert after < 0.2 * before
 
 
-def test_everything_answers_and_pictures_flow_when_nothing_happens(tmp_path: Path) -> None:
-    source, truth, found = read("normal", tmp_path)
+def test_everything_answers_and_pictures_flow_when_nothing_happens() -> None:
+    source, truth, found = read("normal")
     assert truth["kind"] is None
     reach = [s for s in found if s.metric == DAPPI.Reachability]
     assert len(reach) == 19

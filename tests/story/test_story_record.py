@@ -49,7 +49,9 @@ def test_record_starts_clean_when_it_is_another_run(
     assert says in record.found
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"seed": 1}', '{"seed": 1, "settings": {}, "done": 3, "ended": false}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"seed": 1}', '{"seed": 1, "settings": {}, "done": 3, "ended": false}']
+)
 def test_record_starts_clean_when_the_file_cannot_be_read(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     record = Record.open(tmp_path, 1, SETTINGS)

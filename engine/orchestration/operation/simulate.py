@@ -13,7 +13,8 @@ from engine.errors import InputError, did_you_mean
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method
 from engine.orchestration.operation.check import WouldBe
-from engine.orchestration.operation.serve import analysis_json, name_of, network_json, views
+from engine.orchestration.operation.serve import views
+from engine.orchestration.operation.told import analysis_json, name_of, network_json
 from reasoners import control
 from reasoners.vocab import DAPP, DAPPI
 
