@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,12 @@ def main() -> None:
         texts: dict[str, Any] = embedding(300 if quick else None)
     except NotAvailableError as error:
         texts = {"not_available": error.message}
-    sizes = (1_000, 10_000) if quick else (4_000, 20_000, 50_000, 100_000)
+    sizes = (1_000, 10_000) if quick else (4_000, 20_000, 60_000)
     result = {
-        "machine": {"python": platform.python_version(), "processor": platform.machine(), "system": platform.system()},
+        "benchmark": "search",
+        "quick": quick,
+        "python": platform.python_version(),
+        "faiss": version("faiss-cpu"),
         "embedding": texts,
         "nearest": [nearest(n, 50 if quick else 200) for n in sizes],
     }

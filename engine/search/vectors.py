@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.search.embed import Vectors
 
 FLAT = 50_000
-LINKS, BUILD, LOOK = 32, 200, 128  # HNSW: links a node, candidates while building and while searching
+LINKS, BUILD, LOOK = 32, 100, 128  # HNSW: links a node, candidates while building and while searching
 
 
 def _faiss() -> Any:

@@ -16,6 +16,7 @@ def examples() -> Path:
     return resources.data_root() / "examples"
 
 
+UNITS = {"power": "W"}  # what hosts are used for, as people write it
 REHEARSAL, HOSTS = "crowd-rehearsal.yaml", "hosts.yaml"
 
 
@@ -117,7 +118,8 @@ def plan_lines(result: dict[str, Any]) -> list[str]:
     lines = []
     for host in result["hosts"]:
         uses = ", ".join(
-            f"{u['used']:.4g}" + ("" if u["bound"] is None else f" of {u['bound']:g}") + f" {u['what']}" for u in host["uses"]
+            f"{u['used']:.4g}" + ("" if u["bound"] is None else f" of {u['bound']:g}") + f" {UNITS.get(u['what'], u['what'])}"
+            for u in host["uses"]
         )
         lines.append(f"  {host['host']['label']}: {uses}")
     for deadline in result["deadlines"]:

@@ -22,7 +22,7 @@ from reasoners.vocab import DAPPI
 METRICS_VIEW = "diagnose-metrics"
 NORMAL = 1.4826  # median absolute deviation of a normal distribution to its standard deviation
 QUARTILES = 1.349  # distance of a normal distribution's quartiles in standard deviations
-TAIL = 1.645  # distance of its 95th percentile from the median
+TAIL = 1.2816  # distance of its 90th percentile from the median
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def learn(signals: Iterable[Signal], start: float, end: float, options: Options 
         trait = chosen.trait(signal.metric)
         centre = median(values)
         off = median(abs(v - centre) for v in values)
-        tail = max(_quantile(values, 0.95) - centre, centre - _quantile(values, 0.05)) / TAIL
+        tail = max(_quantile(values, 0.9) - centre, centre - _quantile(values, 0.1)) / TAIL
         spread = max(
             NORMAL * off, (_quantile(values, 0.75) - _quantile(values, 0.25)) / QUARTILES, tail,
             trait.floor, trait.relative * abs(centre), 1e-9,

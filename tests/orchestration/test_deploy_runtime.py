@@ -20,6 +20,7 @@ from engine.orchestration.deployments import deploy, migrate, restart, tail, und
 from engine.orchestration.runtime import Pass, Runtime
 
 MODES = ("namespaces", "plain")
+QUICK_OR_NOT = (["started", "ready"], ["ready"])  # whether it answered within the pass that started it
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_application_runs_as_planned_and_the_graph_says_so(home: Path, mode: str
         with started(kb, mode) as runtime:
             done = until(runtime, lambda p: p.ready)
             assert set(states(kb).values()) == {"Running"}
-            assert kinds(kb, "web") == ["started", "ready"]
+            assert kinds(kb, "web") in QUICK_OR_NOT
             assert {h["state"] for h in glance.status(kb)["hosts"]} <= {"Running", "Pending"}
             before = kb.info()["head"]
             assert runtime.reconcile_once().steps == ()
@@ -117,7 +118,7 @@ def test_dead_process_is_told_and_stays_down_until_a_commit_restarts_it(home: Pa
             assert "signal 9" in failure[0]["message"]
             restart(kb, names["web"])
             until(runtime, lambda p: p.ready)
-            assert kinds(kb, "web")[-2:] == ["started", "ready"]
+            assert kinds(kb, "web")[-1] == "ready"
             took = kb.select("SELECT ?t WHERE { ?o dapp:ofMetric dappi:ProvisioningTime ; dapp:observedValue ?t } ORDER BY ?t")
             assert len(took) == 4, "three starts and a restart"
             runtime.down()
@@ -189,7 +190,7 @@ def test_processes_are_adopted_when_the_watcher_was_killed(home: Path, mode: str
                 until(runtime, lambda p: p.ready)
                 assert {u: processes_of(u) for u in ("web", "basket")} == {u: pids[u] for u in ("web", "basket")}
                 assert processes_of("stock") != pids["stock"]
-                assert kinds(kb, "web") == ["started", "ready"], "adopting is no event"
+                assert kinds(kb, "web") in QUICK_OR_NOT, "adopting is no event"
                 undeploy(kb)
                 until(runtime, lambda p: p.ready)
                 assert all(not processes_of(u) for u in names)

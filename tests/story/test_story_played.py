@@ -28,7 +28,7 @@ def few_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("DAPPOPS_CACHE", str(tmp_path / "cache"))
     rows = [
-        Component(f"tool-{n}", "net", f"{what} for live video", ("role::program",), "1.0", "", 1.0, "amd64")
+        Component(f"tool-{n}", "1.0", "net", f"{what} for live video", ("role::program",), "", 1_000_000, 400_000, "")
         for n, what in enumerate(("relay", "store", "encoder", "desktop player", "monitor", "ledger", "gateway"))
     ]
     folder = tmp_path / "cache" / "search"
