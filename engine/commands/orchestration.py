@@ -53,13 +53,15 @@ def deploy(
             stop_all(context, kb, runtime)
             return
         iri = the_application(kb, application)
-        made = deployments.deploy(kb, iri, programs=programs, dry_run=dry_run)
         if dry_run:
+            made = deployments.deploy(kb, iri, programs=programs, dry_run=True)
             context.emit(made, lambda: show_changes(made))
             raise click.exceptions.Exit(1 if made["problems"] else 0)
-        if not context.json:
-            show_changes(made)
         with runtime.up(fresh=fresh):
+            runtime.reconcile_once(publish_now=True)  # what died while nobody watched is to be started anew
+            made = deployments.deploy(kb, iri, programs=programs)
+            if not context.json:
+                show_changes(made)
             watched = keep(context, runtime, timeout=timeout, watch=watch)
             result = {**made, "runtime": runtime.describe(), **status_json(kb, load=True)}
     if not context.json or not watch:

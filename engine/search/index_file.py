@@ -47,7 +47,12 @@ def obtain(folder: Path, *, now: datetime, refresh: bool = False) -> tuple[Index
 
     With `refresh` it is taken anew; a stored one stays where that fails. IntegrityError for a stored file that was changed.
     """
-    stored = load(folder)
+    try:
+        stored = load(folder)
+    except IntegrityError:
+        if not refresh:
+            raise
+        stored = None  # what is broken is what --refresh is for
     if stored is not None and not refresh:
         return stored, ""
     try:

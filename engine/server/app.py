@@ -18,7 +18,7 @@ from engine.kb import KnowledgeBase
 from engine.server import counters, describe, sparql
 from engine.server.content import PARTS, Content, tail, words
 from engine.server.problem import MEDIA_TYPE, RETRY_SECONDS, Problem, of_error
-from reasoners.vocab import PREFIXES
+from reasoners.vocab import BASE, PREFIXES
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -58,7 +58,7 @@ def make_app(kb: KnowledgeBase, *, any_host: bool = False) -> Flask:
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(tail=tail, words=words, moment=moment, figure=figure, shown=shown)
+    app.jinja_env.filters.update(tail=tail, words=words, moment=moment, figure=figure, shown=shown, graph=graph)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     site = _Site(kb, any_host)
     app.config["SITE"] = site
@@ -338,8 +338,11 @@ def moment(text: str) -> str:
 
 
 def figure(value: Any, digits: int = 4) -> str:
-    """A number for people; nothing for None."""
-    return "" if value is None else f"{float(value):.{digits}g}"
+    """A number for people, without an exponent while it is of everyday size; nothing for None."""
+    if value is None:
+        return ""
+    number = float(value)
+    return f"{number:,.0f}" if 10**digits <= abs(number) < 1e15 else f"{number:.{digits}g}"
 
 
 def shown(cell: str | None) -> str:
@@ -356,6 +359,11 @@ def shown(cell: str | None) -> str:
             return f"{prefix}:{term.value[len(namespace) :]}"
     owner, _, rest = term.value.partition("/g/")[2].partition("/")
     return f"{owner[:6]}…/{rest}" if owner.startswith("0x") and rest else f"<{term.value}>"
+
+
+def graph(iri: str) -> str:
+    """The short name of a graph: what its owner called it, or which policy it is."""
+    return iri.partition("/g/0x")[2].partition("/")[2] or iri.removeprefix(f"{BASE}/")
 
 
 __all__ = ["make_app"]

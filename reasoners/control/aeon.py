@@ -126,6 +126,7 @@ def _answer(aeon: Any, question: dict[str, Any], size: int) -> dict[str, Any]:
     network = aeon.BooleanNetwork.from_bnet(
         "targets,factors\n" + "\n".join(f"{name},{function}" for name, function in functions.items())
     )
+    network = network.infer_valid_graph()  # a function may name what has no influence on it
     graph = aeon.AsynchronousGraph(network)
     start = graph.mk_subspace(state)
     found = aeon.Attractors.attractors(graph, aeon.Reachability.reach_fwd(graph, start))

@@ -65,8 +65,8 @@ def experience(view: View, views: Mapping[str, str]) -> Experience:
     records = {}
     for row in view.select(views["control-record"]):
         if row["kind"] is not None:
-            seconds = figure(row["seconds"]) if row["seconds"] is not None else 0.0
-            records[row["kind"]] = Record(int(figure(row["tried"])), int(figure(row["recovered"])), seconds)
+            good, spent = int(figure(row["recovered"])), figure(row["seconds"])
+            records[row["kind"]] = Record(int(figure(row["tried"])), good, spent / good if good else 0.0)
     starts = {
         r["deployment"]: figure(r["seconds"])
         for r in view.select(views["control-starts"])

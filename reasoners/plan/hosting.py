@@ -115,10 +115,10 @@ def host_uses(
         if not mine:
             continue
         power = [float(catalogue.power[o]) for o, _ in mine]
-        limits = [catalogue.capacity.get(o) for o in node.offers]
-        sole = all(sum(o in other.offers for other in catalogue.nodes) == 1 for o in node.offers)
-        slots = float(max(n for n in limits if n is not None)) if sole and None not in limits else None
-        uses = [Use("slots", float(len(mine)), slots)]
+        # one offer that leads nowhere else: its limit is the host's number of slots
+        alone = len(node.offers) == 1 and sum(node.offers[0] in other.offers for other in catalogue.nodes) == 1
+        limit = catalogue.capacity.get(node.offers[0]) if alone else None
+        uses = [Use("slots", float(len(mine)), None if limit is None else float(limit))]
         if not any(map(math.isnan, power)):
             uses.append(Use("power", sum(power), None if math.isnan(node.power_cap) else node.power_cap))
         for name in amounts_of(node):

@@ -73,12 +73,15 @@ def test_command_exists_and_has_help() -> None:
         assert command.name == name
         assert text.endswith(".")
         assert command.help, f"{name} has no docstring"
-        options = {o for p in command.params for o in p.opts}
-        assert "--json" in options or name == "completion", f"{name} has no --json"
-        for parameter in command.params:
-            if isinstance(parameter, click.Option) and not parameter.hidden:
-                described = parameter.help or parameter.show_default or isinstance(parameter.type, click.Choice)
-                assert described, f"{name} {parameter.opts[0]} has no help"
+        leaves = command.commands.items() if isinstance(command, click.Group) else [(name, command)]
+        for leaf, each in leaves:
+            assert each.help, f"{leaf} has no docstring"
+            options = {o for p in each.params for o in p.opts}
+            assert "--json" in options or name == "completion", f"{leaf} has no --json"
+            for parameter in each.params:
+                if isinstance(parameter, click.Option) and not parameter.hidden:
+                    described = parameter.help or parameter.show_default or isinstance(parameter.type, click.Choice)
+                    assert described, f"{leaf} {parameter.opts[0]} has no help"
 
 
 def test_command_is_documented(repo: Path) -> None:
@@ -95,10 +98,12 @@ def test_module_of_commands_has_no_command_that_is_not_listed(repo: Path) -> Non
     found = set()
     for path in sorted((repo / "engine" / "commands").glob("*.py")):
         module = importlib.import_module(f"engine.commands.{path.stem}")
-        found |= {
-            f"{path.stem}:{name}" for name, thing in vars(module).items()
+        here = {
+            name: thing for name, thing in vars(module).items()
             if isinstance(thing, click.Command) and getattr(thing.callback, "__module__", "") == module.__name__
         }  # fmt: skip
+        below = {c for thing in here.values() if isinstance(thing, click.Group) for c in thing.commands.values()}
+        found |= {f"{path.stem}:{name}" for name, thing in here.items() if thing not in below}
     assert found == listed
 
 

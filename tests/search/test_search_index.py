@@ -44,13 +44,19 @@ def test_stored_index_is_used_when_there_is_no_apt(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("harm", ["bytes", "manifest"])
-def test_change_is_told_when_the_stored_index_was_touched(tmp_path: Path, harm: str) -> None:
+def test_change_is_told_when_the_stored_index_was_touched(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored_index(tmp_path)
     path = next(tmp_path.glob("components-*")) if harm == "bytes" else tmp_path / "index.json"
     path.write_bytes(path.read_bytes()[:-3] + b"xyz")
     with pytest.raises(IntegrityError) as caught:
         index_file.load(tmp_path)
     assert "--refresh" in caught.value.remedy
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert index_file.obtain(tmp_path, now=NOW, refresh=True)[0] is None, (
+        "asked for a new one, the broken one is no obstacle"
+    )
 
 
 def unit_vectors(count: int, seed: int = 3) -> np.ndarray:
