@@ -143,12 +143,10 @@ def show_hosts(result: dict[str, Any]) -> None:
             rows,
             right=["slots", "power, W", "provisioned in"],
         )
-    if times:
-        known = [t for t in times.values() if t is not None]
-        unknown = f", {len(times) - len(known)} not known" if len(known) < len(times) else ""
-        longest = max(known, default=0.0)
-        if known:
-            line(f"provisioning: every unit's image fetched and started within {longest:.1f} s{unknown}")
+    told = [float(t) for t in times.values() if t is not None]
+    if told:
+        unknown = f", {len(times) - len(told)} not known" if len(told) < len(times) else ""
+        line(f"provisioning: every unit's image fetched and started within {max(told):.1f} s{unknown}")
 
 
 def used(use: dict[str, Any]) -> str:

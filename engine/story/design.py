@@ -118,7 +118,9 @@ def plan_lines(result: dict[str, Any]) -> list[str]:
     lines = []
     for host in result["hosts"]:
         uses = ", ".join(
-            f"{u['used']:.4g}" + ("" if u["bound"] is None else f" of {u['bound']:g}") + f" {UNITS.get(u['what'], u['what'])}"
+            f"{u['used']:.4g}"
+            + ("" if u["bound"] is None else f" of {u['bound']:g}")
+            + f" {UNITS.get(u['what'], u['what'])}"
             for u in host["uses"]
         )
         lines.append(f"  {host['host']['label']}: {uses}")

@@ -100,23 +100,9 @@ def start_broker(stage: Stage) -> str:
     """The broker of this home with the published packages and the newest choices; its socket. Used again by step 8."""
     if stage.home is None:
         return ""
-    choices = [
-        {
-            "function": c["function"], "size": c["size"], "variant": _tail(c["chosen"]["variant"]["iri"]),
-            "device": c["chosen"]["device"]["label"] if _tail(c["chosen"]["variant"]["iri"]) == "opencl" else "",
-            "box": BOXES[_tail(c["chosen"]["box"]["iri"])], "decision": c["decision"],
-        }
-        for c in stage.left.get(5, {}).get("choices", []) if c["chosen"]
-    ]  # fmt: skip
+    choices = stage.kb.call("function_choices", author=stage.kb.author)
     handle = broker.start(stage.home, packages=packages.published(stage.kb), choices=choices)
     return handle.socket
-
-
-BOXES = {level: box for box, level in profiles.LEVELS.items()}
-
-
-def _tail(iri: str) -> str:
-    return iri.replace("#", "/").rsplit("/", 1)[-1]
 
 
 def package(stage: Stage) -> Told:

@@ -110,7 +110,9 @@ def stopped_workload_is_gone(ground: Ground) -> None:
         assert list(driver.observe()) == []
     assert driver.start(work).phase is Phase.ENDED, "its generation is used up"
     assert processes_of(unit) == []
-    eventually(lambda: ground.answers(driver.start(ground.workload(unit, generation=2)).endpoint), "the next one answers")
+    eventually(
+        lambda: ground.answers(driver.start(ground.workload(unit, generation=2)).endpoint), "the next one answers"
+    )
 
 
 def stop_of_unknown_is_no_error(ground: Ground) -> None:

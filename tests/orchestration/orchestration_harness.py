@@ -69,7 +69,11 @@ def processes_of(unit: str) -> list[int]:
                 arguments = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
                 variables = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
                 state = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[0]
-                if arguments[0] == sys.executable.encode() and f"DAPPOPS_UNIT={unit}".encode() in variables and state != "Z":
+                if (
+                    arguments[0] == sys.executable.encode()
+                    and f"DAPPOPS_UNIT={unit}".encode() in variables
+                    and state != "Z"
+                ):
                     found.append(int(name))
     return sorted(found)
 

@@ -101,7 +101,14 @@ def test_only_what_changed_gets_a_new_generation() -> None:
     def old(unit: str, on: str, state: str = "Running", digest: str = "d") -> Deployed:
         return Deployed(f"g/deployment/{unit}", unit, "app", on, 3, "Running", "plan-1", "p", "e", digest, state)
 
-    current = [old("a", "h1"), old("b", "h1"), old("c", "h1", "Failed"), old("d", "h1", digest="other"), old("e", "h1"), old("f", "h1")]
+    current = [
+        old("a", "h1"),
+        old("b", "h1"),
+        old("c", "h1", "Failed"),
+        old("d", "h1", digest="other"),
+        old("e", "h1"),
+        old("f", "h1"),
+    ]
     packages = dict.fromkeys("abcdn", ("p", "e", "d"))
     chosen = {"a": "h1", "b": "h2", "c": "h1", "d": "h1", "n": "h2"}
     found = arrange("g", "app", "plan-2", chosen, packages, current, frozenset({*chosen, "f"}))
@@ -150,7 +157,9 @@ def test_undeployed_deployment_is_started_in_a_new_generation_when_deployed_agai
 def test_restart_and_migrate_raise_the_generation(kb: KnowledgeBase) -> None:
     web = str(made(kb)["web"]["deployment"])
     assert restart(kb, web)["deployments"][0]["generation"] == 2
-    far = next(h for h in kb.select("SELECT ?h WHERE { ?h a dapp:EmulatedHost } ORDER BY ?h") if str(h[0]).endswith("far-1>"))
+    far = next(
+        h for h in kb.select("SELECT ?h WHERE { ?h a dapp:EmulatedHost } ORDER BY ?h") if str(h[0]).endswith("far-1>")
+    )
     moved = migrate(kb, web, far[0].value)["deployments"][0]  # type: ignore[union-attr]
     assert (moved["generation"], moved["host"], moved["change"]) == (3, "far-1", "moved")
     assert "migrate web from near" in kb.log(1)[0]["message"]

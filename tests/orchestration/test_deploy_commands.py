@@ -41,7 +41,11 @@ def test_units_go_on_running_when_deploy_ends_and_stop_takes_everything_away(hom
     eventually(lambda: not processes_of("web"), "it is dead")
     assert [d["unit"] for d in ok(home, "status")["status"] if d.get("now")] == ["web"], "seen, though nobody watched"
     again = ok(home, "deploy", "shop", "--mode", "plain", "--programs", FOLDER)
-    assert {d["unit"]: d["change"] for d in again["deployments"]} == {"web": "restarted", "basket": "kept", "stock": "kept"}
+    assert {d["unit"]: d["change"] for d in again["deployments"]} == {
+        "web": "restarted",
+        "basket": "kept",
+        "stock": "kept",
+    }
     assert {d["state"] for d in again["status"]} == {"Running"}
     assert again["runtime"]["adopted"]
     stopped = ok(home, "deploy", "--stop")
@@ -61,7 +65,11 @@ def test_deploy_tells_what_is_missing(home: Path) -> None:
 def test_units_go_on_running_when_the_watching_is_ended(home: Path) -> None:
     command = [sys.executable, "-m", "engine.cli", "--home", str(home), "deploy", "shop", "--mode", "plain", "--watch"]
     child = subprocess.Popen(
-        [*command, "--programs", str(FOLDER)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--programs", str(FOLDER)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         assert child.stderr is not None
@@ -84,7 +92,9 @@ def test_units_go_on_running_when_the_watching_is_ended(home: Path) -> None:
 def test_events_are_followed_as_lines_of_json(home: Path) -> None:
     ok(home, "deploy", "shop", "--mode", "plain", "--programs", FOLDER)
     child = subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", "--home", str(home), "events", "--follow", "--json"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "engine.cli", "--home", str(home), "events", "--follow", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout is not None

@@ -66,7 +66,10 @@ def test_application_runs_as_planned_and_the_graph_says_so(home: Path, mode: str
             assert {h["state"] for h in glance.status(kb)["hosts"]} <= {"Running", "Pending"}
             before = kb.info()["head"]
             assert runtime.reconcile_once().steps == ()
-            until(runtime, lambda p: all(runtime.fabric.topology.hosts[h].iri in p.seen for h in runtime.fabric.topology.hosts))
+            until(
+                runtime,
+                lambda p: all(runtime.fabric.topology.hosts[h].iri in p.seen for h in runtime.fabric.topology.hosts),
+            )
             until(runtime, lambda p: sum(s.state == "Running" for s in p.seen.values()) == 7)
             runtime.reconcile_once(publish_now=True)
             settled = kb.info()["head"]
@@ -99,7 +102,9 @@ def test_peers_are_told_where_the_others_are_and_when_one_moves(home: Path) -> N
 
             told = json.loads((home / "run" / "peers" / "units.json").read_text())
             assert told == {unit: [url] for unit, url in runtime.endpoints().items()}
-            assert {u: e for u, e in before.items() if u != "basket"}.items() <= runtime.endpoints().items(), "others stay"
+            assert {u: e for u, e in before.items() if u != "basket"}.items() <= runtime.endpoints().items(), (
+                "others stay"
+            )
             runtime.down()
 
 
@@ -119,7 +124,9 @@ def test_dead_process_is_told_and_stays_down_until_a_commit_restarts_it(home: Pa
             restart(kb, names["web"])
             until(runtime, lambda p: p.ready)
             assert kinds(kb, "web")[-1] == "ready"
-            took = kb.select("SELECT ?t WHERE { ?o dapp:ofMetric dappi:ProvisioningTime ; dapp:observedValue ?t } ORDER BY ?t")
+            took = kb.select(
+                "SELECT ?t WHERE { ?o dapp:ofMetric dappi:ProvisioningTime ; dapp:observedValue ?t } ORDER BY ?t"
+            )
             assert len(took) == 4, "three starts and a restart"
             runtime.down()
 
@@ -130,8 +137,13 @@ def test_unit_that_never_answers_has_failed_with_what_it_said(home: Path, tmp_pa
     program.write_text("import time\nprint('waiting for something that never comes', flush=True)\ntime.sleep(600)\n")
     with engine.open(home) as kb:
         answer = deploy(kb, kb.call("applications")[0], programs=program.parent)
-        with Runtime(kb, "plain", programs=program.parent, box="process", start_timeout=0.5, agents=False).up() as runtime:
-            done = until(runtime, lambda p: all(s.state != "Starting" for i, s in p.seen.items() if "/deployment/" in i) and p.settled)
+        with Runtime(
+            kb, "plain", programs=program.parent, box="process", start_timeout=0.5, agents=False
+        ).up() as runtime:
+            done = until(
+                runtime,
+                lambda p: all(s.state != "Starting" for i, s in p.seen.items() if "/deployment/" in i) and p.settled,
+            )
             assert {done.state(d["deployment"]) for d in answer["deployments"]} == {"Failed"}
             failed = [e for e in glance.events(kb) if e["kind"] == "failed"]
             assert len(failed) == 3
@@ -145,7 +157,10 @@ def test_program_that_changed_after_deploying_is_not_started(home: Path, tmp_pat
     program = tmp_path / "programs" / "unit_program.py"
     program.write_text((FOLDER / "unit_program.py").read_text())
     with engine.open(home) as kb:
-        names = {d["unit"]: d["deployment"] for d in deploy(kb, kb.call("applications")[0], programs=program.parent)["deployments"]}
+        names = {
+            d["unit"]: d["deployment"]
+            for d in deploy(kb, kb.call("applications")[0], programs=program.parent)["deployments"]
+        }
         program.write_text(program.read_text() + "# somebody was here\n")
         with Runtime(kb, "plain", programs=program.parent, box="process", agents=False).up() as runtime:
             done = until(runtime, lambda p: p.state(names["web"]) == "Failed")
@@ -224,7 +239,9 @@ def test_loop_works_in_the_background_and_for_a_client(home: Path) -> None:
         with started(client, "plain") as runtime, runtime.looping():
             eventually(lambda: runtime.last is not None and runtime.last.ready, "all answer")
             undeploy(owner)
-            eventually(lambda: runtime.last is not None and runtime.last.ready and not processes_of("web"), "all are stopped")
+            eventually(
+                lambda: runtime.last is not None and runtime.last.ready and not processes_of("web"), "all are stopped"
+            )
             runtime.stop()
             assert set(names) == set(states(owner))
             runtime.down()

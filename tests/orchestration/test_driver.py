@@ -62,7 +62,10 @@ def test_unit_sees_no_keys_and_no_other_state_when_it_runs_in_a_sandbox(tmp_path
 def test_unit_gets_what_the_contract_names_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "of the operator")
     with ground(tmp_path, "plain", box="process") as made:
-        driver, unit = Local(made.fabric, made.home, made.mark, box="process", broker=tmp_path / "broker.sock"), made.unit()
+        driver, unit = (
+            Local(made.fabric, made.home, made.mark, box="process", broker=tmp_path / "broker.sock"),
+            made.unit(),
+        )
         started = driver.start(made.workload(unit, host="right"))
         eventually(lambda: made.answers(started.endpoint), "it answers")
         seen = made.get(f"{started.endpoint}/environment")

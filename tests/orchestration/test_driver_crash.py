@@ -138,5 +138,3 @@ def test_log_stays_bounded_when_a_unit_writes_much(tmp_path: Path) -> None:
     assert log.stat().st_size <= 10_000 < before
     assert processes.tail(log, 1) == "line 4999"
     assert log.read_text().startswith("line "), "no half line at its head"
-
-

@@ -76,7 +76,10 @@ def test_host_gets_its_rate_and_its_processor_when_it_is_a_namespace(tmp_path: P
     need_namespaces()
     with ground(tmp_path, "namespaces", box="process") as made:
         driver, slow, quick = made.make(), made.unit(), made.unit()
-        ends = [driver.start(made.workload(slow, "left")).endpoint, driver.start(made.workload(quick, "right")).endpoint]
+        ends = [
+            driver.start(made.workload(slow, "left")).endpoint,
+            driver.start(made.workload(quick, "right")).endpoint,
+        ]
         eventually(lambda: all(made.answers(e) for e in ends), "both answer")
         assert rate(made, ends[0], 600_000) < 2.5e6, "the line carries 2 MB a second"
         assert rate(made, ends[1], 600_000) > 2.5e6, "the other one ten times that"
@@ -100,7 +103,9 @@ def test_host_uses_no_more_than_its_share_when_it_is_busy(tmp_path: Path) -> Non
         hogs = [subprocess.Popen(["/bin/sh", "-c", f"{enter}; while :; do :; done"]) for _ in range(2)]
 
         def figure(name: str) -> int:
-            for line in "\n".join((g / "cpu.stat").read_text() for g in groups if (g / "cpu.stat").exists()).splitlines():
+            for line in "\n".join(
+                (g / "cpu.stat").read_text() for g in groups if (g / "cpu.stat").exists()
+            ).splitlines():
                 if line.startswith(f"{name} "):
                     return int(line.split()[1])
             return 0
@@ -140,7 +145,9 @@ def test_degraded_line_is_slow_and_whole_again_when_repaired(tmp_path: Path) -> 
         end = driver.start(made.workload(unit, "right")).endpoint
         eventually(lambda: made.answers(end), "it answers")
         made.fabric.degrade("right", 0.02, 0.1)
-        rules = subprocess.run([*made.fabric.enter("right"), "nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+        rules = subprocess.run(
+            [*made.fabric.enter("right"), "nft", "list", "ruleset"], capture_output=True, text=True, check=True
+        )
         assert rules.stdout.count("drop") == 2
         assert rate(made, end, 60_000) < 1e6, "a fiftieth of 20 MB a second, and every tenth packet lost"
         made.fabric.repair("right")
@@ -185,7 +192,9 @@ def test_fabric_is_adopted_when_its_maker_was_killed(tmp_path: Path, mode: str) 
     unit = f"web-{os.getpid()}-adopted-{mode}"
     (tmp_path / "run").mkdir()
     child = subprocess.Popen(
-        [sys.executable, "-c", BRINGS_UP, str(tmp_path), str(Path(__file__).parent), mode, unit], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BRINGS_UP, str(tmp_path), str(Path(__file__).parent), mode, unit],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout is not None
@@ -229,7 +238,9 @@ def test_faults_of_a_killed_run_are_gone_when_its_fabric_is_adopted(tmp_path: Pa
         later = open_fabric(tmp_path / "run", made.mark)
         assert later.up(HOSTS)
         assert later.powered("left")
-        rules = subprocess.run([*later.enter("right"), "nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+        rules = subprocess.run(
+            [*later.enter("right"), "nft", "list", "ruleset"], capture_output=True, text=True, check=True
+        )
         assert "drop" not in rules.stdout
 
 
@@ -290,7 +301,10 @@ def test_plain_host_cannot_be_degraded(tmp_path: Path) -> None:
 
 def test_hosts_of_two_homes_do_not_meet(tmp_path: Path) -> None:
     need_namespaces()
-    with ground(tmp_path / "one", "namespaces", box="process") as one, ground(tmp_path / "two", "namespaces", box="process") as two:
+    with (
+        ground(tmp_path / "one", "namespaces", box="process") as one,
+        ground(tmp_path / "two", "namespaces", box="process") as two,
+    ):
         unit = one.unit()
         end = one.make().start(one.workload(unit)).endpoint
         eventually(lambda: one.answers(end), "its own control reaches it")

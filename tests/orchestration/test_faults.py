@@ -20,7 +20,9 @@ from engine.orchestration.faults import HOGS, KINDS, draw
 from engine.orchestration.runtime import Runtime
 
 candidates = st.dictionaries(
-    st.sampled_from(KINDS), st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=4, unique=True), min_size=1
+    st.sampled_from(KINDS),
+    st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=4, unique=True),
+    min_size=1,
 )
 
 
@@ -62,7 +64,9 @@ def hogs(mark: str) -> int:
 def test_four_faults_happen_and_are_taken_back_on_namespaces(home: Path) -> None:
     need_namespaces()
     with engine.open(home) as kb:
-        names = {d["unit"]: d["deployment"] for d in deploy(kb, kb.call("applications")[0], programs=FOLDER)["deployments"]}
+        names = {
+            d["unit"]: d["deployment"] for d in deploy(kb, kb.call("applications")[0], programs=FOLDER)["deployments"]
+        }
         with Runtime(kb, "namespaces", programs=FOLDER).up() as runtime:
             runtime.run(lambda p: p.ready, PATIENCE)
             found = runtime.fault_candidates()
@@ -100,7 +104,11 @@ def test_four_faults_happen_and_are_taken_back_on_namespaces(home: Path) -> None
             injection = runtime.inject("HostFailure", target)
             name = runtime.fabric.topology.line(target)
             done = runtime.run(lambda p: p.state(target) == "Lost", PATIENCE)
-            on_it = [w.workload.deployment for w in done.wanted if w.workload.host == name and w.workload.deployment != victim]
+            on_it = [
+                w.workload.deployment
+                for w in done.wanted
+                if w.workload.host == name and w.workload.deployment != victim
+            ]
             assert on_it
             assert {done.state(d) for d in on_it} == {"Lost"}
             assert not [m for _, m in processes.marked(runtime.mark) if m.host == name], "nothing runs on it"

@@ -72,7 +72,10 @@ def test_difference_leads_to_what_is_wanted_from_any_state(wanted: list[Wanted],
     assert set(world.there) == set(run)
     for deployment, found in world.there.items():
         assert (found.host, found.generation) == (run[deployment].host, run[deployment].generation)
-        if deployment in before and (before[deployment].host, before[deployment].generation) == (found.host, found.generation):
+        if deployment in before and (before[deployment].host, before[deployment].generation) == (
+            found.host,
+            found.generation,
+        ):
             assert found == before[deployment], "what is as it should be is not touched, dead or alive"
 
 

@@ -268,7 +268,7 @@ def operation_decide(kernel: Kernel, params: Json, caller: Caller) -> Json:
         triples = control.network_triples(ox.NamedNode(f"{options.base}/network"), made.network, incident, made.before)
         for judged in made.judged[: options.told]:
             action = judged.action.node
-            status = DAPPI.Committed if judged is made.chosen else DAPPI.Proposed if judged.eligible else DAPPI.Refused
+            status = _status(judged, made)
             triples += control.action_triples(judged.action, incident, judged.blast, status)
             triples += control.forecast_triples(ox.NamedNode(f"{action.value}/forecast"), action, judged.forecast)
         what = made.chosen.action.label if made.chosen is not None else "nothing helps"
@@ -284,6 +284,13 @@ def operation_decide(kernel: Kernel, params: Json, caller: Caller) -> Json:
         "seconds": (datetime.now(UTC) - started).total_seconds(),
         "hypotheses": [s.node.value for s in suspected if s.node is not None],
     }  # fmt: skip
+
+
+def _status(judged: control.Judged, made: control.Controlled) -> ox.NamedNode:
+    """Chosen, stopped, or left for the chosen one."""
+    if judged is made.chosen:
+        return DAPPI.Committed
+    return DAPPI.Abandoned if judged.eligible else DAPPI.Refused
 
 
 @method

@@ -61,6 +61,7 @@ def anomaly_of(told: Json) -> diagnose.Anomaly:
 def judged_json(judged: control.Judged, view: View) -> Json:
     """An action with its forecast and what speaks for and against it, as data."""
     action = judged.action
+    shapes = {ox.NamedNode(str(v["shape"]).strip("<>")) for v in judged.violations}
     return {
         "action": action.node.value, "kind": action.kind.value.rsplit("#", 1)[-1], "label": action.label,
         "targets": [t.value for t in action.targets], "moves": {d.value: h.value for d, h in sorted(action.moves.items(), key=str)},
@@ -71,7 +72,7 @@ def judged_json(judged: control.Judged, view: View) -> Json:
         "eligible": judged.eligible, "under": list(judged.courses), "reliance": judged.reliance,
         "stoppedBy": [
             {
-                "constraint": v.constraint.value, "rule": name_of(view, v.rule), "shape": v.constraint == v.rule,
+                "constraint": v.constraint.value, "rule": name_of(view, v.rule), "shape": v.constraint in shapes,
                 "found": [t.value for t in v.found if isinstance(t, ox.Literal | ox.NamedNode)],
             }
             for v in judged.verdicts
