@@ -89,10 +89,19 @@ def _model() -> Any:
 
 
 def encode(texts: Sequence[str]) -> Vectors:
-    """Unit vectors of texts, computed now, on the processor."""
-    found: Vectors = _model().encode(
-        list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-    )
+    """Unit vectors of texts, computed now, on one core."""
+    model = _model()
+    import torch
+
+    threads = torch.get_num_threads()
+    # short texts are little work for many threads: where cores are shared, their waiting costs several times what they gain
+    torch.set_num_threads(1)
+    try:
+        found: Vectors = model.encode(
+            list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
+    finally:
+        torch.set_num_threads(threads)
     return found
 
 

@@ -23,6 +23,16 @@ def home(deploy_template: Path, tmp_path: Path) -> Iterator[Path]:
     sweep(made)
 
 
+def followed(home: Path) -> dict[str, str]:
+    """The first line that `events --follow --json` prints."""
+    argv = [sys.executable, "-m", "engine.cli", "--home", str(home), "events", "--follow", "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        first: dict[str, str] = json.loads(child.stdout.readline())
+        child.kill()
+    return first
+
+
 def test_units_go_on_running_when_deploy_ends_and_stop_takes_everything_away(home: Path) -> None:
     code, found, said = run(home, "deploy", "shop", "--mode", "plain", "--programs", FOLDER)
     assert code == 0, said
@@ -36,6 +46,7 @@ def test_units_go_on_running_when_deploy_ends_and_stop_takes_everything_away(hom
     assert {e["kind"] for e in ok(home, "events")} <= {"started", "ready"}
     assert len(ok(home, "events", "--limit", "2")) == 2
     assert ok(home, "events", "--since", "2999-01-01T00:00:00Z") == []
+    assert followed(home)["kind"] in ("started", "ready")
     for pid in processes_of("web"):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not processes_of("web"), "it is dead")
@@ -56,7 +67,9 @@ def test_units_go_on_running_when_deploy_ends_and_stop_takes_everything_away(hom
 
 
 def test_deploy_tells_what_is_missing(home: Path) -> None:
-    assert "no application is described" in run(home.parent / "empty", "deploy")[2]
+    code, found, _ = run(home, "deploy", "shpo")
+    assert code == 3
+    assert "shop" in found["error"]["message"] + found["error"]["remedy"]
     code, found, _ = run(home, "events", "--since", "yesterday")
     assert code == 3
     assert "90s" in found["error"]["remedy"]
@@ -87,19 +100,3 @@ def test_units_go_on_running_when_the_watching_is_ended(home: Path) -> None:
         with suppress(ProcessLookupError):
             child.kill()
         child.wait()
-
-
-def test_events_are_followed_as_lines_of_json(home: Path) -> None:
-    ok(home, "deploy", "shop", "--mode", "plain", "--programs", FOLDER)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "engine.cli", "--home", str(home), "events", "--follow", "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert child.stdout is not None
-        assert json.loads(child.stdout.readline())["kind"] in ("started", "ready")
-    finally:
-        child.kill()
-        child.communicate()
-        ok(home, "deploy", "--stop")

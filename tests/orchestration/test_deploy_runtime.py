@@ -18,6 +18,7 @@ from engine.kb import KnowledgeBase
 from engine.orchestration import glance
 from engine.orchestration.deployments import deploy, migrate, restart, tail, undeploy
 from engine.orchestration.runtime import Pass, Runtime
+from reasoners.vocab import DAPP
 
 MODES = ("namespaces", "plain")
 QUICK_OR_NOT = (["started", "ready"], ["ready"])  # whether it answered within the pass that started it
@@ -247,8 +248,10 @@ def test_loop_works_in_the_background_and_for_a_client(home: Path) -> None:
             runtime.down()
 
 
-def test_runtime_says_what_is_missing_when_nothing_is_described(tmp_path: Path) -> None:
-    with engine.open(tmp_path / "empty") as kb:
+def test_runtime_says_what_is_missing_when_no_host_is_reached(home: Path) -> None:
+    with engine.open(home) as kb:
+        reached = [q.triple for q in kb.quads(None, DAPP.reaches, None, kb.graph_iri("hosts"))]
+        kb.commit("hosts", [], reached, message="the driver reaches nobody")
         with pytest.raises(InputError, match="no emulated host"):
             Runtime(kb, "plain").up()
         runtime = Runtime(kb, "plain")

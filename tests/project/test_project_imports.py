@@ -42,6 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("engine/commands/*",),
     "sentence_transformers": ("engine/search/embed.py",),
     "sha3": ("engine/graph/hashing.py",),
+    "torch": ("engine/search/embed.py",),
     "wasmtime": ("engine/accelerators/boxes/guest.py", "engine/accelerators/runners/wasm.py"),
     "werkzeug": ("engine/server/app.py", "engine/server/run.py"),
     "yaml": ("engine/catalogue/ml/*",),
