@@ -30,6 +30,13 @@ RULES: dict[str, tuple[str, str, str]] = {
         ":o dapp:offerPlace :europe",
         ":n dapp:hosts :frankfurt . :frankfurt dapp:within :germany .",
     ),
+    "derive-incident-provider": (
+        ":i a dapp:Incident ; dapp:hasHypothesis :h . :host dapp:operatedBy :provider ."
+        ":h dapp:confirmed true ; dapp:ofFaultKind <https://w3id.org/dappops/id#HostFailure> ; dapp:suspects :host .",
+        ":i dapp:attributedTo :provider",
+        ":i a dapp:Incident ; dapp:hasHypothesis :h . :d dapp:onResource :host . :host dapp:operatedBy :provider ."
+        ":h dapp:confirmed true ; dapp:ofFaultKind <https://w3id.org/dappops/id#ProcessFailure> ; dapp:suspects :d .",
+    ),
     "eq-sym": (":x owl:sameAs :y .", ":y owl:sameAs :x", ":x owl:differentFrom :y ."),
     "eq-trans": (":x owl:sameAs :y . :y owl:sameAs :z .", ":x owl:sameAs :z", ":x owl:sameAs :y . :z owl:sameAs :w ."),
     "eq-rep-s": (":x owl:sameAs :y . :x :p 1 .", ":y :p 1", ":x :p 1 ."),
