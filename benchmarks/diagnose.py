@@ -156,7 +156,7 @@ COLUMNS = {
     "PodWorkload(Ops)": "RequestRate",
 }  # fmt: skip
 
-SCALES = {"CpuUse": 1e-3, "RoundTripTime": 1e3}
+SCALES = {"CpuUse": 1e-3, "RoundTripTime": 1e3, "ResponseTime": 1e3}
 
 
 def pod_rules() -> list[Rule]:
@@ -183,7 +183,7 @@ def nezha(folder: Path) -> dict[str, Any]:
     options = Options(
         metrics={
             DAPPI.CpuUse: Trait(1, 0.002, 0.1, 2), DAPPI.RoundTripTime: Trait(1, 2.0, 0.2, 2),
-            DAPPI.ResponseTime: Trait(1, 0.01, 0.25, 2), DAPPI.RequestRate: Trait(-1, 0.2, 0.2, 2),
+            DAPPI.ResponseTime: Trait(1, 10.0, 0.25, 2), DAPPI.RequestRate: Trait(-1, 0.2, 0.2, 2),
         },
         threshold=3.0, window=5, back=8,
     )  # fmt: skip

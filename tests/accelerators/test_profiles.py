@@ -196,7 +196,14 @@ def measured(kb: KnowledgeBase) -> tuple[Discovery, str, list[Profile]]:
     with workshop(kb.home) as shop:
         node = publish(kb, found, shop.built)
         made, skipped = measure(
-            shop, found, ["sha256-batch"], ["native", "wasm"], ["process", "wasm"], sizes=(16, 256), repeats=3, budget=0.5
+            shop,
+            found,
+            ["sha256-batch"],
+            ["native", "wasm"],
+            ["process", "wasm"],
+            sizes=(16, 256),
+            repeats=3,
+            budget=0.5,
         )
     assert len(made) == 4, skipped
     kb.call("publish_profiles", profiles=[p.as_json() for p in made], node=node)

@@ -309,7 +309,7 @@ class Simulator:
         self._tell(feature, DAPPI.RequestRate, count)
         observed = min(1.0, max(0.0, errors + rng.gauss(0, 0.02) * (errors > 0))) if count else math.nan
         self._tell(feature, DAPPI.ErrorRatio, observed)
-        self._tell(feature, DAPPI.ResponseTime, latency * 1.6 * self._noise(0.12) if count else math.nan)
+        self._tell(feature, DAPPI.ResponseTime, 1000 * latency * 1.6 * self._noise(0.12) if count else math.nan)
         work = rate * self.service[unit] * slow[host]
         self._tell(feature, DAPPI.QueueLength, float(max(0, round(rng.expovariate(1 / (0.2 + work * work))))))
         self._tell(

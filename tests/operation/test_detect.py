@@ -21,6 +21,8 @@ THING = node("thing")
 
 
 def signal(values: list[float], metric: str = "ResponseTime", start: float = 0.0) -> Signal:
+    """Response times are given in seconds here; the metric's unit is the millisecond."""
+    values = [1000 * v for v in values] if metric == "ResponseTime" else values
     return Signal(THING, DAPPI(metric), tuple(start + i for i in range(len(values))), tuple(values))
 
 
@@ -64,7 +66,7 @@ def test_anomaly_has_onset_value_and_severity_when_it_lasts() -> None:
     assert found is not None
     assert found.onset == 63.0
     assert found.detected == 68.0
-    assert found.value == pytest.approx(0.4, rel=0.2)
+    assert found.value == pytest.approx(400, rel=0.2)
     assert found.severity > 20
     assert found.severity == pytest.approx((found.value - found.baseline.centre) / found.baseline.spread)
 
@@ -149,7 +151,7 @@ def test_direction_in_the_view_is_refused_when_it_is_none() -> None:
 
 def test_traits_are_read_from_the_view_when_it_is_asked() -> None:
     assert OPTIONS.metrics[DAPPI.ServedFrameRate].worse == -1
-    assert OPTIONS.metrics[DAPPI.ResponseTime] == Trait(1, 0.004, 0.25, 3)
+    assert OPTIONS.metrics[DAPPI.ResponseTime] == Trait(1, 4.0, 0.25, 3)
     assert len(OPTIONS.metrics) >= 12
 
 

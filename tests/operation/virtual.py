@@ -128,7 +128,7 @@ class VirtualSource(OneByOne):
             self._add(target, "process_cpu_seconds_total", value(DAPPI.CpuUse)),
             Sample("dappops_queue_length", (), value(DAPPI.QueueLength)),
         ]
-        usual = value(DAPPI.ResponseTime) / 1.6
+        usual = value(DAPPI.ResponseTime) / 1000 / 1.6
         for bound in (*BUCKETS, math.inf):
             share = 1.0 if bound == math.inf else 1 - math.exp(-2 * bound / max(1e-6, usual))
             samples.append(

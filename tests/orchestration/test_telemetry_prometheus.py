@@ -21,7 +21,7 @@ RECORDING = ROOT / "tests" / "operation" / "recordings" / "process-kill.jsonl.gz
 QUERIES = {
     "RequestRate": "sum by (target) (rate(dappops_requests_total[5s]))",
     "ServedFrameRate": "sum by (target) (rate(dappops_frames_total[5s]))",
-    "ResponseTime": "histogram_quantile(0.95, sum by (target, le) (rate(dappops_request_seconds_bucket[5s])))",
+    "ResponseTime": "1000 * histogram_quantile(0.95, sum by (target, le) (rate(dappops_request_seconds_bucket[5s])))",
 }
 NAMES = ("dappops_requests_total", "dappops_frames_total", "dappops_request_seconds_bucket", "up")
 

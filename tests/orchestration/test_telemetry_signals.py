@@ -141,8 +141,8 @@ def test_response_time_is_that_of_the_window_when_it_gets_slower() -> None:
                            ("+Inf", [f + s for f, s in zip(fast, slow, strict=True)])):  # fmt: skip
             rows.append(series("dappops_request_seconds_bucket", counts, route=route, le=le))
     p95 = one(signals(rows, Grid(105, 130)), "ResponseTime")
-    assert at(p95, 110.0) == pytest.approx(0.0095)
-    assert at(p95, 130.0) == pytest.approx(0.1 + 0.9 * 0.95)
+    assert at(p95, 110.0) == pytest.approx(9.5)
+    assert at(p95, 130.0) == pytest.approx(100 + 900 * 0.95)
 
 
 def test_host_and_ways_have_their_units_when_an_agent_tells() -> None:

@@ -185,7 +185,10 @@ def test_transcoder_filters_itself_and_says_so_when_no_broker_answers(rehearsal:
     rehearsal.kill("transcoder")
     rehearsal.again("transcoder", DAPPOPS_BROKER=str(tmp_path / "nobody.sock"))
     until(lambda: shown(rehearsal), "the story does not run")
-    assert "away" in rehearsal.json("transcoder", "/healthz")["broker"]
+    until(
+        lambda: rehearsal.film(unit="transcoder") and "away" in rehearsal.json("transcoder", "/healthz")["broker"],
+        "the broker is not found to be away",
+    )
     assert rehearsal.film(unit="transcoder")[2]["Filtered-By"] == "numpy"
     assert rehearsal.metric("transcoder", "dappops_filtered_total", by="numpy") > 0
 

@@ -143,8 +143,8 @@ class Target:
         """The values, unknown where the target does not answer."""
         return [value if self.up_at(point) else NOTHING for point, value in zip(self.points, values, strict=True)]
 
-    def quantile(self, name: str, share: float = QUANTILE) -> list[float] | None:
-        """A quantile over the window from histogram buckets, their labels other than `le` added up."""
+    def quantile(self, name: str, share: float = QUANTILE, *, scale: float = 1.0) -> list[float] | None:
+        """A quantile over the window from histogram buckets, their labels other than `le` added up; times `scale`."""
         bounds = sorted({float(dict(s.labels)["le"]) for s in self.series.get(f"{name}_bucket", ())})
         if not bounds or bounds[-1] != math.inf:
             return None
@@ -155,7 +155,7 @@ class Target:
         out = []
         for span in self.windows():
             counted = [g[span[1]] - g[span[0]] for g in grown] if span else []
-            out.append(histogram_quantile(share, bounds, counted) if span else NOTHING)
+            out.append(scale * histogram_quantile(share, bounds, counted) if span else NOTHING)
         return out
 
 
@@ -229,7 +229,7 @@ def of_unit(target: Target) -> dict[ox.NamedNode, list[float] | None]:
     return {
         DAPPI.RequestRate: asked,
         DAPPI.ErrorRatio: errors,
-        DAPPI.ResponseTime: target.quantile("dappops_request_seconds"),
+        DAPPI.ResponseTime: target.quantile("dappops_request_seconds", scale=1000.0),
         DAPPI.QueueLength: target.gauge("dappops_queue_length"),
         DAPPI.ServedFrameRate: target.rate(target.summed("dappops_frames_total")),
         DAPPI.CpuUse: target.rate(target.summed("process_cpu_seconds_total")),
