@@ -8,6 +8,7 @@ from typing import Any
 from engine.errors import NotAvailableError
 from engine.story.stage import Stage, Told
 
+WEAK = 0.4  # similarity below which a hit may be chance
 RESOLUTION = "resolution"  # the file of demands that all agreed on in the end
 
 
@@ -34,7 +35,10 @@ def discover(stage: Stage) -> Told:
         f"{made['functions']} functions of the library searched beside them; {made['lookedAt']} components looked at"
     )
     for need in made["needs"]:
-        best = ", ".join(f"{c['name']} ({c['similarity']:.2f})" for c in need["recommended"])
+        best = ", ".join(
+            f"{c['name']} ({c['similarity']:.2f}{', weak' if c['similarity'] < WEAK else ''})"
+            for c in need["recommended"]
+        )
         rejected = sum(r["count"] for r in need["rejections"])
         told.say(
             f"  {need['need']['label']:<24} {best or 'nothing fits'}" + (f"; {rejected} rejected" if rejected else "")
