@@ -21,7 +21,7 @@ from reasoners.errors import DappopsError, did_you_mean
 # name -> (module:function, one-line help): the help is here so that listing commands imports none of them
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("graph:init", "Make a knowledge base: a key, the log, the shipped policy."),
-    "run": ("main_job:run", "The main job: describe, check and place the flagship application, and explain it."),
+    "run": ("main_job:run", "Describe, check and place an application on the real cloud catalogue, and explain it."),
     "check": ("describe:check", "Check DAppOps-ML or RDF files; writes nothing."),
     "commit": ("graph:commit", "Commit DAppOps-ML, RDF or rule files to a graph."),
     "import": ("catalogue:import_", "Import offers and RDF: ec2, azure, cloud, or files."),
@@ -106,7 +106,7 @@ class LazyGroup(click.Group):
 def cli(**options: Any) -> None:
     """The life of quality-critical decentralised applications in one signed, explained RDF graph.
 
-    Start with `dappops run`, then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
+    Start with `dappops demo` (the whole story) or `dappops run` (a plan), then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
 
     These options may stand before or after the command's name.
     """

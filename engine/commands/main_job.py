@@ -1,4 +1,4 @@
-"""The main job: what `make run` does. Describe, check, fill the catalogue, place, explain, say where to look next."""
+"""The planning job: describe, check, fill the catalogue, place, explain, say where to look next. The story is `demo`."""
 
 from __future__ import annotations
 
