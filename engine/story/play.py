@@ -76,7 +76,7 @@ class Story:
 
     def steps(self) -> Iterator[Ended]:
         """Play the steps that are left, in order; each is over when it is given. Raises what a step raises."""
-        if not self.record.done:
+        if self.record.again and not self.record.done:
             self.stage.forget_the_last_rehearsal()
         self.record.begin()
         for step in STEPS:

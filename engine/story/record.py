@@ -24,6 +24,7 @@ class Record:
     done: dict[int, dict[str, Any]] = field(default_factory=dict)
     ended: bool = False
     found: str = ""
+    again: bool = False  # a story was played here before
 
     @classmethod
     def open(cls, home: Path | None, seed: int, settings: dict[str, Any], *, fresh: bool = False) -> Record:
@@ -32,6 +33,7 @@ class Record:
         new = cls(path, seed, settings, found="starts clean")
         if path is None or not path.exists():
             return new
+        new.again = True
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
             old = cls(path, held["seed"], held["settings"], {int(n): d for n, d in held["done"].items()}, held["ended"])

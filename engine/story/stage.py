@@ -71,7 +71,7 @@ class Stage:
         return self.kb.home
 
     def forget_the_last_rehearsal(self) -> None:
-        """Retract what an earlier story observed (it stays in the log): its incidents are no record of a new one."""
+        """Retract what an earlier story here observed (it stays in the log): its incidents are no record of a new one."""
         for name in ("operation", "proposals"):
             graph = self.kb.graph_iri(name)
             held = [q.triple for q in self.kb.quads(graph=graph)]
