@@ -70,9 +70,9 @@ def agree(stage: Stage) -> Told:
     if not second["possible"]:
         told.say(f"{RESOLUTION}.yaml does not resolve it; the design stays as it was")
     else:
-        told.say(
-            f"{RESOLUTION}.yaml resolves it: transaction {second['committed']['sequence']} holds what all agreed on"
-        )
+        number = second["committed"]["sequence"]
+        holds = f"transaction {number} holds" if number is not None else "the design holds already"
+        told.say(f"{RESOLUTION}.yaml resolves it: {holds} what all agreed on")
     told.data = {
         "decision": first["decision"], "conflicts": first["conflicts"], "resolved": second["possible"],
         "resolution": second["decision"], "committed": second["committed"],
