@@ -106,7 +106,8 @@ class LazyGroup(click.Group):
 def cli(**options: Any) -> None:
     """The life of quality-critical decentralised applications in one signed, explained RDF graph.
 
-    Start with `dappops demo` (the whole story) or `dappops run` (a plan), then `dappops why`, `dappops why-not OFFER`, `dappops query "SELECT …"`.
+    Start with `dappops demo` (the whole story) or `dappops run` (a plan), then `dappops why`, `dappops why-not OFFER`,
+    `dappops query "SELECT …"`.
 
     These options may stand before or after the command's name.
     """
