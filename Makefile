@@ -36,10 +36,10 @@ run: setup host ## play the whole story of the flagship application, on this mac
 	$(DAPPOPS) demo
 
 test: setup host ## the tests, quick effort (under 10 minutes on 2 cores)
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q -n 3 --dist loadfile
 
 test-all: setup host ## the same tests at full effort
-	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 2 --dist loadfile
+	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 3 --dist loadfile
 
 lint: setup ## ruff, mypy --strict, import contracts
 	$(VENV)/bin/ruff check .

@@ -43,6 +43,7 @@ def run_writer(
     out, err = process.communicate(timeout=120)
     if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(err)
+    out = out[: out.rfind("\n") + 1]  # a kill may cut the last line
     acknowledged = [
         int(line.split()[1]) for line in out.splitlines() if line.startswith("ACK") and line.split()[1] != "None"
     ]
@@ -67,7 +68,7 @@ def test_commit_survives_kill_between_any_two_writes(template: Path, tmp_path: P
     shutil.copytree(template, home)
     _, _, steps = run_writer(home, 0, 1)
     assert steps > 10 * COMMITS / 2
-    kills = 14 if effort == 1 else 240
+    kills = 10 if effort == 1 else 240
     rng = random.Random(7)
     chosen = [1 + i % steps for i in range(kills)] if kills >= steps else sorted(rng.sample(range(1, steps + 1), kills))
     done: Counter[str] = Counter()

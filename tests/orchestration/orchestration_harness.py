@@ -136,7 +136,9 @@ class Ground:
             driver.close()
         if self.prober is not None:
             self.prober.close()
-        stuck = self.fabric.down()
+        deadline = time.monotonic() + 20
+        while (stuck := self.fabric.down()) and time.monotonic() < deadline:
+            time.sleep(0.1)  # what a broken driver started may still be on its way
         assert not stuck
         assert not self.fabric.left()
 
