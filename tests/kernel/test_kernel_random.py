@@ -81,9 +81,9 @@ def asserted(kb: engine.KnowledgeBase) -> set[str]:
     return {str(q) for g in kb.info()["graphs"] for q in kb.quads(graph=g["iri"])}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_views_equal_the_log_after_random_history(seed: int, tmp_path: Path, effort: int) -> None:
-    for round_number in range(max(1, effort // 2)):
+    for round_number in range(effort):
         rng = random.Random(1000 * seed + round_number)
         home = tmp_path / f"kb{round_number}"
         with engine.open(home) as kb:

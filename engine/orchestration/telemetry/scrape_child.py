@@ -126,6 +126,8 @@ class Scraper:
         for future in done:
             try:
                 said[asked[future]] = (True, parse(future.result()), "")
+            except TimeoutError:
+                continue  # said already, in the same words whoever's clock was first
             except (OSError, ValueError, http.client.HTTPException) as error:
                 said[asked[future]] = (False, [], str(error) or type(error).__name__)
         return {"time": moment, "scrapes": [[feature, *what] for feature, what in said.items()]}
