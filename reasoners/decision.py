@@ -36,6 +36,16 @@ class Verdict:
     margin: float | None = None
 
 
+def as_one(one: Verdict, other: Verdict) -> Verdict:
+    """Two refusals of one candidate by one constraint, told as one; the smaller shortfall counts."""
+    margins = [m for m in (one.margin, other.margin) if m is not None]
+    return Verdict(
+        one.constraint, min(one.rule, other.rule, key=lambda r: r.value),
+        tuple(sorted({*one.wanted, *other.wanted}, key=str)), tuple(sorted({*one.found, *other.found}, key=str)),
+        False, one.known or other.known, max(margins) if margins else None,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreComponent:
     """Share of one metric (or of one soft constraint) in a score: value in the metric's unit, smaller sums are better."""

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from engine import resources
 from engine.describe import check_documents, read_files
 from engine.errors import NotAvailableError
 from engine.story.stage import Stage, Told
-
-
-def examples() -> Path:
-    """Where the descriptions and programs of the story are."""
-    return resources.data_root() / "examples"
-
 
 UNITS = {"power": "W"}  # what hosts are used for, as people write it
 REHEARSAL, HOSTS = "crowd-rehearsal.yaml", "hosts.yaml"

@@ -12,6 +12,7 @@ from typing import Any
 from engine.accelerators import broker
 from engine.errors import DappopsError
 from engine.orchestration import deployments, faults
+from engine.orchestration.deployments import tail
 from engine.orchestration.operate import Attempt, Operator, Resolved
 from engine.orchestration.operate import Settings as Watching
 from engine.orchestration.runtime import Pass, Runtime
@@ -46,10 +47,6 @@ class Live:
             self.runtime.close()
 
 
-def _tail(iri: str) -> str:
-    return deployments.tail(iri)
-
-
 def provision(stage: Stage) -> tuple[Told, Live]:
     """Step 8: deployments from the plan; hosts, driver and reconcile loop bring them up; the front end serves."""
     told = Told()
@@ -61,7 +58,7 @@ def provision(stage: Stage) -> tuple[Told, Live]:
         sockets = {tenant: Path(handle.grant(tenant)) for tenant in TENANTS}
     made = deployments.deploy(stage.kb, stage.application, plan=stage.left[4]["decision"])
     for problem in made["problems"]:
-        told.say(f"  {_tail(problem['unit'])}: {problem['reason']}")
+        told.say(f"  {tail(problem['unit'])}: {problem['reason']}")
     runtime = Runtime(stage.kb, stage.settings.mode, broker=sockets or None)
     live = Live(runtime, Load(runtime, stage.settings))
     try:
@@ -188,10 +185,10 @@ class _Trouble:
 
 def _same(live: Live, truth: faults.Fault, suspect: str, kind: str) -> bool:
     """Whether a hypothesis names what was broken; a host's only line stands for the host's end of it."""
-    if _tail(kind) != truth.kind:
+    if tail(kind) != truth.kind:
         return False
     line = live.runtime.fabric.topology.line(suspect)
-    return suspect == truth.target or (truth.kind == "LinkDegradation" and line == _tail(truth.target))
+    return suspect == truth.target or (truth.kind == "LinkDegradation" and line == tail(truth.target))
 
 
 def _report(
@@ -214,7 +211,7 @@ def _report(
     told.say(f"incident with {incident['anomalies']} anomalies; who could it be:")
     for guess in incident["hypotheses"][:3]:
         told.say(
-            f"  {guess['rank']}. {_tail(guess['kind'])} of {_tail(guess['suspect'])}, confidence {guess['confidence']:.2f}"
+            f"  {guess['rank']}. {tail(guess['kind'])} of {tail(guess['suspect'])}, confidence {guess['confidence']:.2f}"
         )
     for number, attempt in enumerate(resolved.attempts, 1):
         _tell_attempt(told, number, attempt)
@@ -278,7 +275,7 @@ def _replan(stage: Stage, told: Told, live: Live, resolved: Resolved | None) -> 
     report = {
         "decision": made["decision"],
         "providers": providers,
-        "avoided": [_tail(b) for b in blamed],
+        "avoided": [tail(b) for b in blamed],
         "placements": made["placements"],
     }
     if not made["placements"]:
@@ -288,7 +285,7 @@ def _replan(stage: Stage, told: Told, live: Live, resolved: Resolved | None) -> 
     live.runtime.run(lambda done: done.settled and done.ready, READY)
     why = "nobody's record speaks against them"
     if blamed:
-        why = f"avoids {', '.join(_tail(b) for b in blamed)}, whose record the rule plan-provider-record reads"
+        why = f"avoids {', '.join(tail(b) for b in blamed)}, whose record the rule plan-provider-record reads"
     told.say(f"planned anew on {', '.join(providers)}: {why}")
     return report
 

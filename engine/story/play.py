@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.errors import NotAvailableError
 from engine.kb import KnowledgeBase
+from engine.orchestration.deployments import programs_folder
 from engine.story import design, discovery, functions, operation
 from engine.story.record import Record
 from engine.story.stage import Progress, Settings, Stage, Told
@@ -66,7 +67,7 @@ class Story:
 
     def __post_init__(self) -> None:
         self.record = Record.open(self.kb.home, self.settings.seed, self.settings.key(), fresh=self.fresh)
-        self.stage = Stage(self.kb, self.settings, design.examples(), dict(self.record.done), self.progress)
+        self.stage = Stage(self.kb, self.settings, programs_folder(), dict(self.record.done), self.progress)
         self.begun = time.monotonic()
 
     @property

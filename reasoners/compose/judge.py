@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyoxigraph as ox
 
-from reasoners.decision import Verdict
+from reasoners.decision import Verdict, as_one
 from reasoners.errors import InputError
-from reasoners.graph import Term, View
-from reasoners.sparql.conclusions import ChoosingRule, Head, active, compile_rule, rows
+from reasoners.graph import View
+from reasoners.sparql.conclusions import (
+    ChoosingRule,
+    Head,
+    active,
+    compile_rule,
+    numeric,
+    rows,
+    told_margin,
+    told_terms,
+)
 
 
 @dataclass
@@ -76,11 +84,11 @@ def _read(
         for candidate in concerned:
             if head.hard:
                 verdict = Verdict(
-                    about, rule, _terms(wanted), _terms(found), False, not (head.looks_for and found is None),
-                    _margin(margin, wanted, found),
+                    about, rule, told_terms(wanted), told_terms(found), False, not (head.looks_for and found is None),
+                    told_margin(margin, wanted, found),
                 )  # fmt: skip
                 old = result.verdicts[candidate].get(about)
-                result.verdicts[candidate][about] = verdict if old is None else _both(old, verdict)
+                result.verdicts[candidate][about] = verdict if old is None else as_one(old, verdict)
             else:
                 worth = float(head.rule.weight) * (1.0 if penalty is None else numeric(penalty) or 0.0)
                 if worth < 0:
@@ -90,36 +98,3 @@ def _read(
                     )  # fmt: skip
                 side = result.penalties[candidate]
                 side[about] = max(side.get(about, 0.0), worth)
-
-
-def _both(one: Verdict, other: Verdict) -> Verdict:
-    """Two statements of one constraint about one combination, told as one."""
-    margins = [m for m in (one.margin, other.margin) if m is not None]
-    return Verdict(
-        one.constraint, min(one.rule, other.rule, key=lambda r: r.value),
-        tuple(sorted({*one.wanted, *other.wanted}, key=str)), tuple(sorted({*one.found, *other.found}, key=str)),
-        False, one.known or other.known, max(margins) if margins else None,
-    )  # fmt: skip
-
-
-def _margin(margin: object, wanted: object, found: object) -> float | None:
-    told = numeric(margin)
-    if told is not None:
-        return -abs(told)
-    want, have = numeric(wanted), numeric(found)
-    return None if want is None or have is None else -abs(have - want)
-
-
-def numeric(value: object) -> float | None:
-    """The number a literal is, or None."""
-    if not isinstance(value, ox.Literal):
-        return None
-    try:
-        number = float(value.value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _terms(value: object) -> tuple[Term, ...]:
-    return (value,) if isinstance(value, (ox.NamedNode, ox.Literal, ox.BlankNode)) else ()

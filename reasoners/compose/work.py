@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyoxigraph as ox
 
-from reasoners.compose.judge import Judgement, judge, numeric
+from reasoners.compose.judge import Judgement, judge
 from reasoners.compose.model import VIEWS, Choice, Combination, Forecast, Options, Request
 from reasoners.compose.overlay import overlay
 from reasoners.compose.predict import Point, predict
@@ -22,7 +22,7 @@ from reasoners.decision import (
 )
 from reasoners.errors import InputError
 from reasoners.graph import View
-from reasoners.sparql.conclusions import ChoosingRule
+from reasoners.sparql.conclusions import ChoosingRule, numeric
 from reasoners.vocab import DAPP, DAPPI, RDF, RDFS, XSD
 
 REQUEST = ox.NamedNode("urn:dappops:compose:request")  # seen by the rules of one call, never kept

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyoxigraph as ox
 
-from reasoners.decision import Verdict
+from reasoners.decision import Verdict, as_one
 from reasoners.errors import InputError
-from reasoners.graph import Term, View
-from reasoners.sparql.conclusions import ChoosingRule, Head, active, compile_rule, rows
+from reasoners.graph import View
+from reasoners.sparql.conclusions import (
+    ChoosingRule,
+    Head,
+    active,
+    compile_rule,
+    numeric,
+    rows,
+    told_margin,
+    told_terms,
+)
 
 Pair = tuple[ox.NamedNode, ox.NamedNode]  # need, thing
 
@@ -100,10 +108,16 @@ class _Reader:
     ) -> None:
         known = not (head.looks_for and found is None)
         verdict = Verdict(
-            about, head.rule.iri, _terms(wanted), _terms(found), False, known, _margin(margin, wanted, found)
+            about,
+            head.rule.iri,
+            told_terms(wanted),
+            told_terms(found),
+            False,
+            known,
+            told_margin(margin, wanted, found),
         )
         side = self.result.verdicts[pair]
-        side[about] = _both(side[about], verdict) if about in side else verdict
+        side[about] = as_one(side[about], verdict) if about in side else verdict
 
 
 def _penalty(head: Head, penalty: object) -> float:
@@ -117,36 +131,3 @@ def _penalty(head: Head, penalty: object) -> float:
             remedy="a soft rule discourages: give it and ?penalty values of at least 0",
         )
     return worth
-
-
-def _both(one: Verdict, other: Verdict) -> Verdict:
-    """Two statements of one constraint about one thing, told as one; the smaller shortfall counts."""
-    margins = [m for m in (one.margin, other.margin) if m is not None]
-    return Verdict(
-        one.constraint, min(one.rule, other.rule, key=lambda r: r.value),
-        tuple(sorted({*one.wanted, *other.wanted}, key=str)), tuple(sorted({*one.found, *other.found}, key=str)),
-        False, one.known or other.known, max(margins) if margins else None,
-    )  # fmt: skip
-
-
-def _terms(value: object) -> tuple[Term, ...]:
-    return (value,) if isinstance(value, (ox.NamedNode, ox.Literal, ox.BlankNode)) else ()
-
-
-def _margin(margin: object, wanted: object, found: object) -> float | None:
-    told = numeric(margin)
-    if told is not None:
-        return -abs(told)
-    want, have = numeric(wanted), numeric(found)
-    return None if want is None or have is None else -abs(have - want)
-
-
-def numeric(value: object) -> float | None:
-    """The finite number a literal is, or None."""
-    if not isinstance(value, ox.Literal):
-        return None
-    try:
-        number = float(value.value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

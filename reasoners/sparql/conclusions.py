@@ -14,6 +14,7 @@ itself, once for all. ?application, ?now and ?currency are always bound. ?constr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,7 +24,7 @@ from typing import Protocol
 import pyoxigraph as ox
 
 from reasoners.errors import InputError
-from reasoners.graph import View
+from reasoners.graph import Term, View
 from reasoners.sparql.algebra import parse
 from reasoners.sparql.footprint import certain_names
 from reasoners.sparql.steps import stepwise
@@ -132,6 +133,31 @@ def rows(
 
 Anything = ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple | ox.Variable | None
 Row = tuple[Anything, Anything, Anything, Anything, Anything, Anything, Anything]
+
+
+def told_terms(value: object) -> tuple[Term, ...]:
+    """What a told variable is bound to, as a verdict keeps it."""
+    return (value,) if isinstance(value, (ox.NamedNode, ox.Literal, ox.BlankNode)) else ()
+
+
+def told_margin(margin: object, wanted: object, found: object) -> float | None:
+    """Signed distance from the bound, negative: the rule's own, else between the numbers wanted and found."""
+    told = numeric(margin)
+    if told is not None:
+        return -abs(told)
+    want, have = numeric(wanted), numeric(found)
+    return None if want is None or have is None else -abs(have - want)
+
+
+def numeric(value: object) -> float | None:
+    """The finite number a literal is, or None."""
+    if not isinstance(value, ox.Literal):
+        return None
+    try:
+        number = float(value.value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)
