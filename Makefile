@@ -22,6 +22,11 @@ $(VENV)/.ready: requirements.lock requirements-torch.txt pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Compiler, forge, Anvil and the second verifier's libraries: for the tests only; without Node.js those tests are skipped
+contracts/node_modules/.ready: contracts/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix contracts --silent --no-progress && touch $@; \
+	else echo "no npm: tests of contracts and of external chains will be skipped"; fi
+
 setup: $(VENV)/.ready ## create the virtual environment from the lock file
 
 host: ## Debian packages the story can use (root and apt-get only; DAPPOPS_HOST_PACKAGES=no leaves them out)
@@ -35,10 +40,10 @@ host: ## Debian packages the story can use (root and apt-get only; DAPPOPS_HOST_
 run: setup host ## play the whole story of the flagship application, on this machine
 	$(DAPPOPS) demo
 
-test: setup host ## the tests, quick effort (under 10 minutes on 2 cores)
+test: setup host contracts/node_modules/.ready ## the tests, quick effort (under 10 minutes on 2 cores)
 	$(PY) -m pytest -q -n 3 --dist loadfile
 
-test-all: setup host ## the same tests at full effort
+test-all: setup host contracts/node_modules/.ready ## the same tests at full effort
 	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 3 --dist loadfile
 
 lint: setup ## ruff, mypy --strict, import contracts

@@ -20,8 +20,8 @@ from reasoners.vocab import DAPP, DAPPI, DAPPR, DCTERMS, PREFIXES, RDF, RDFS, SH
 ANY_PREDICATE = DAPP.iri + "AnyPredicate"
 """Declared head of a shipped rule whose template has a variable predicate."""
 
-PURPOSES = ("derive", "plan", "entail", "recommend", "compose", "diagnose", "control")
-CHOOSING = frozenset(("plan", "recommend", "compose", "control"))
+PURPOSES = ("derive", "plan", "entail", "recommend", "compose", "diagnose", "control", "ledger", "enforce", "audit")
+CHOOSING = frozenset(("plan", "recommend", "compose", "control", "ledger"))
 """Purposes whose rules only exclude or discourage candidates."""
 FIELDS = ("Title", "Purpose", "Heads", "Priority", "Supersedes", "Weight", "Regime", "Returns", "Inputs", "Problem",
           "Question", "Source", "Solution", "Note")  # fmt: skip

@@ -1,0 +1,5 @@
+"""`python -m verifier`."""
+
+
+def main() -> None:
+    raise SystemExit("not written yet")
