@@ -78,7 +78,7 @@ class IntentOverlay:
         for iri in dict.fromkeys(q.graph_name.value for q in delta.added if isinstance(q.graph_name, ox.NamedNode)):
             if iri not in log.graphs:
                 # what a graph that is yet to be made says counts already for the rest of the update
-                kind = "policy" if iri.rsplit("/", 1)[-1] == "policy" else "data"
+                kind = names.kind_of(iri)
                 log.graphs[iri] = GraphInfo(iri, names.owner_of(iri), kind, "public", b"", b"", b"", None, "")
                 self._provisional.append(iri)
         intent = log.intend(self._number, delta)

@@ -117,6 +117,15 @@ def prepare(kernel: Kernel, info: GraphInfo, removed: Iterable[ox.Triple], added
     return Part(info, removed_now, added_now)
 
 
+def check_fixed(kernel: Kernel, info: GraphInfo, expires: int) -> None:
+    """Refuse any change of a fixed graph after its first commit, and an expiry, which would be one."""
+    if info.kind == "fixed" and (kernel.log.head_of(info.iri) is not None or expires):
+        raise InputError(
+            "this graph never changes: what both sides sign is its root", place=info.iri, rule="fixed graph: one commit, no expiry",
+            remedy="propose another version (`dappops sla counter`)",
+        )  # fmt: skip
+
+
 def _blank(triple: ox.Triple) -> ox.Triple:
     """A triple in which genid IRIs are the blank nodes they stand for (https://www.w3.org/TR/rdf11-concepts/#section-skolemization)."""
     subject, obj = triple.subject, triple.object
@@ -327,6 +336,7 @@ def commit(
         info = kernel.log.graphs[iri] if expiry else kernel.graph_for(iri, author, sign)
         part = prepare(kernel, info, removed, added)
         if part.removed or part.added:
+            check_fixed(kernel, info, expires)
             parts.append(part)
     if not parts:
         return Receipt(None)

@@ -185,6 +185,8 @@ def verify_log(kernel: Kernel) -> dict[str, int]:
                 trees[entry.graph] = MerkleTree(memory, entry.graph, info.salt)
                 accumulators[entry.graph] = Accumulator()
             tree = trees[entry.graph]
+            if info.kind == "fixed" and (entry.sequence != 1 or entry.expires):
+                raise IntegrityError("a graph that never changes was changed", place=place)
             if entry.author not in (info.owner, kernel.node):
                 raise IntegrityError("the author has no authority over the graph", place=place)
             added, removed = entry_leaves(kernel.log, entry.id, info.salt)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyoxigraph as ox
 
+from engine import cache
 from engine.errors import InputError, IntegrityError
 from engine.graph import names, policy
 from engine.graph.authority import home_of
@@ -48,6 +49,7 @@ class Kernel:
     """One open knowledge base. `home=None` keeps everything in memory (nothing survives)."""
 
     def __init__(self, home: Path | None, *, base: str = BASE, safe: bool = False) -> None:
+        cache.use()
         self.home, self.safe = home, safe
         self.lock = FairLock()
         self.keys = KeyRing((home or Path(".dappops-memory")) / "keys")
@@ -391,7 +393,7 @@ class Kernel:
             )
         if info is not None:
             return info
-        kind = "policy" if owner == names.SHIPPED or iri.rsplit("/", 1)[-1] == "policy" else "data"
+        kind = names.kind_of(iri)
         policy_hash = self.policy_root({})
         genesis = genesis_hash(iri, owner, kind, audience, policy_hash)
         signature = sign(genesis)

@@ -16,6 +16,7 @@ from reasoners.vocab import BASE, DAPP, DAPPI, DAPPR, DAPPSH
 _AUTHORITY = re.compile(r"^[a-z][a-z0-9+.-]*://[^?#]*?/g/(0x[0-9a-f]{40})(?:/|$)")
 _GRAPH = re.compile(r"^[a-z][a-z0-9+.-]*://[^?#]*?/g/(0x[0-9a-f]{40})/([a-z0-9][a-z0-9._-]{0,63})$")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
+_FIXED = re.compile(r"^sla-.+-v[0-9]+$")
 
 SHIPPED_PREFIX = f"{BASE}/policy/shipped/"
 SHIPPED = "shipped"  # the authority of the product's own vocabulary, rules and shapes
@@ -37,6 +38,14 @@ def graph_iri(address: str, name: str, base: str = BASE) -> str:
             remedy=f"try {re.sub('[^a-z0-9._-]+', '-', name.lower()).strip('-._') or 'main'!r}",
         )
     return f"{base}/g/{address.lower()}/{name}"
+
+
+def kind_of(graph: str) -> str:
+    """What a graph is by its name, bound into its genesis: `policy`, `fixed` (one commit for ever: an agreement version), `data`."""
+    name = graph.rsplit("/", 1)[-1]
+    if name == "policy" or graph.startswith(SHIPPED_PREFIX):
+        return "policy"
+    return "fixed" if _FIXED.match(name) else "data"
 
 
 def owner_of(graph: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reasoners.errors import InputError
 from reasoners.vocab import PREFIXES
@@ -61,6 +62,7 @@ def header(text: str) -> dict[str, str]:
     return fields
 
 
+@lru_cache(maxsize=1024)
 def strip_comments(text: str) -> str:
     """The text without comments, every other character at its line."""
     return "".join("" if t.kind == "comment" else t.text for t in tokens(text)).strip() + "\n"
@@ -94,10 +96,15 @@ def with_prologue(text: str, extra: Mapping[str, str] | None = None) -> str:
     Known are those of `extra` (a rule's `sh:prefixes`) and the project's own; line numbers do not change.
     """
     known = {**PREFIXES, **(extra or {})}
-    own = declared_prefixes(text)
-    used = {t.text[:-1] for t in tokens(text) if t.kind == "prefixed"}
-    lines = [f"PREFIX {p}: <{known[p]}>" for p in sorted(used - own.keys()) if p in known]
+    lines = [f"PREFIX {p}: <{known[p]}>" for p in _undeclared(text) if p in known]
     return " ".join([*lines, text]) if lines else text
+
+
+@lru_cache(maxsize=1024)
+def _undeclared(text: str) -> tuple[str, ...]:
+    """Prefixes that the text uses and does not declare, in order."""
+    used = {t.text[:-1] for t in tokens(text) if t.kind == "prefixed"}
+    return tuple(sorted(used - declared_prefixes(text).keys()))
 
 
 def bind_now(text: str, now: str | None) -> str:

@@ -6,13 +6,16 @@ rdflib is imported inside the functions: it takes a good part of a second, and o
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any as Anything
+from typing import Protocol
 
 import pyoxigraph as ox
 
-from reasoners.errors import InputError
+from reasoners.errors import InputError, IntegrityError
 from reasoners.graph import Term
+from reasoners.sparql import packed
 from reasoners.sparql.paths import (
     ANY,
     Inverse,
@@ -62,9 +65,43 @@ def _too_deep() -> InputError:
     )
 
 
-@lru_cache(maxsize=256)
+class Memory(Protocol):
+    """Keeps packed trees from one process to the next: parsing takes milliseconds a query, reading back a tenth of one."""
+
+    def get(self, text: str) -> bytes | None:
+        """What was kept for this text, if anything."""
+        ...
+
+    def put(self, text: str, packed: bytes) -> None:
+        """Keep it, if possible; never raises."""
+        ...
+
+
+_memory: Memory | None = None
+
+
+def remember(memory: Memory | None) -> None:
+    """Let `parse` use a memory (None: none)."""
+    global _memory  # noqa: PLW0603
+    _memory = memory
+
+
+@lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """The algebra of a query (shared: do not change it); InputError with the parser's place when the text is no SPARQL 1.1."""
+    kept = _memory.get(text) if _memory is not None else None
+    if kept is not None:
+        with suppress(IntegrityError):
+            return packed.unpack(kept)
+    root = _parsed(text)
+    if _memory is not None:
+        data = packed.pack(root)
+        if data is not None:
+            _memory.put(text, data)
+    return root
+
+
+def _parsed(text: str) -> Node:
     from pyparsing import ParseException  # type: ignore[import-not-found,unused-ignore]
     from rdflib.plugins.sparql.algebra import translateQuery
     from rdflib.plugins.sparql.parser import parseQuery

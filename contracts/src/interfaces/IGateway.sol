@@ -7,11 +7,21 @@ pragma solidity ^0.8.28;
 /// Checkpoint(uint256 sourceChain,uint256 number,bytes32 blockHash)
 /// SignerChange(uint256 sourceChain,bytes32 signers,uint8 quorum,uint256 nonce), signers = keccak256(abi.encodePacked(addresses))
 interface IGateway {
+    /// @notice A chain whose GraphRegistry is believed when a quorum of its co-signers vouch for a block.
+    struct Source {
+        uint256 sourceChain; // EIP-155 number
+        address registry; // its GraphRegistry
+        address[] signers; // ascending
+        uint8 quorum; // more than half of the signers, so that two quorums share one
+    }
+
     event CheckpointAccepted(uint256 indexed sourceChain, uint256 indexed number, bytes32 blockHash, bytes32 stateRoot);
     event HeadImported(uint256 indexed sourceChain, address indexed submitter, bytes32 indexed graph, bytes32 head, uint256 number);
     event BatchImported(uint256 indexed sourceChain, address indexed submitter, bytes32 root, uint256 number);
     event SignersChanged(uint256 indexed sourceChain, address[] signers, uint8 quorum);
 
+    /// @notice A source that has no registry, or is named twice.
+    error BadSource(uint256 sourceChain);
     error UnknownSource(uint256 sourceChain);
     error NotASigner(address recovered);
     error SignersNotAscending();

@@ -24,6 +24,7 @@ interface INameRegistry {
     error NotAllowed(bytes32 node, address caller);
     error NameExpired(bytes32 node, uint64 expires);
     error TooLong(uint256 length);
+    error ZeroAddress();
     error BadDuration(uint64 duration);
 
     function register(string calldata name, uint64 duration, address operator, string calldata endpoints) external returns (bytes32 node);

@@ -17,6 +17,9 @@ interface IParticipantRegistry {
     error ObligationsOpen(address participant, uint256 open);
     error HolderNotAllowed(address participant, address holder);
     error NoObligation(address participant, address holder);
+    /// @notice A key that was replaced once never speaks for anyone again.
+    error KeyRetired(address key);
+    error BadRoles(uint8 roles);
     error BadKeySignature(address newKey);
 
     /// @param roles bit mask: 1 provider, 2 consumer, 4 witness, 8 co-signer

@@ -1,0 +1,60 @@
+"""Rules of an embedded chain: which EVM runs at which height, and what a block must be.
+
+The EVM's rules are py-evm's (shanghai, cancun, prague). Three things are this chain's own, the same for whoever makes a block
+and whoever checks one:
+
+- gas is free: the base fee is 0 in every block, so a full block does not price out the next one (EIP-1559 would);
+- a block may have its parent's timestamp: several blocks fit into a second and no clock runs ahead; it may not be earlier;
+- there are no withdrawals, uncles, blobs, deposits or system contracts, and the gas limit never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eth.vm.base import VM
+from eth.vm.forks import CancunVM, PragueVM, ShanghaiVM
+from eth_hash.auto import keccak
+from eth_hash.backends import pysha3
+
+from engine.errors import IntegrityError
+from engine.ledger.embedded.schedule import name_at
+
+keccak.hasher = pysha3.backend.keccak256  # five times as fast as the default pycryptodome
+
+FREE = 0
+
+
+def _ours(base: type[VM]) -> type[VM]:
+    make = base.create_header_from_parent
+
+    def create_header_from_parent(parent: Any, **fields: Any) -> Any:
+        fields.pop("base_fee_per_gas", None)
+        return make(parent, **fields).copy(base_fee_per_gas=FREE)
+
+    return type(f"Embedded{base.__name__}", (base,), {
+        "create_header_from_parent": staticmethod(create_header_from_parent),
+    })  # fmt: skip
+
+
+VMS: dict[str, type[VM]] = {"shanghai": _ours(ShanghaiVM), "cancun": _ours(CancunVM), "prague": _ours(PragueVM)}
+
+
+def vm_class(rules: Sequence[tuple[int, str]], height: int) -> type[VM]:
+    """The EVM of a block of this height."""
+    return VMS[name_at(rules, height)]
+
+
+def next_header(
+    rules: Sequence[tuple[int, str]], parent: Any, *, time: int, coinbase: bytes, extra: bytes
+) -> Any:
+    """The header that a child of `parent` starts from, before its transactions."""
+    header = vm_class(rules, parent.block_number + 1).create_header_from_parent(
+        parent, timestamp=time, coinbase=coinbase, extra_data=extra, gas_limit=parent.gas_limit
+    )
+    if time < parent.timestamp:
+        raise IntegrityError("a block is earlier than its parent", place=f"block {header.block_number}")
+    if len(extra) > 32:
+        raise IntegrityError("extra data has more than 32 bytes", place=f"block {header.block_number}")
+    return header
