@@ -8,6 +8,7 @@ import {Memory} from "@openzeppelin/contracts/utils/Memory.sol";
 import {RLP} from "@openzeppelin/contracts/utils/RLP.sol";
 import {TrieProof} from "@openzeppelin/contracts/utils/cryptography/TrieProof.sol";
 import {IGateway} from "./interfaces/IGateway.sol";
+import {MapProof} from "./lib/MapProof.sol";
 
 /// @title What another chain's GraphRegistry said, proven here
 /// @dev Nobody administers it: sources are named at creation, afterwards only a source's own signers change its signers.
@@ -63,6 +64,8 @@ contract Gateway is IGateway, EIP712 {
         bytes32 known = _stateRoots[sourceChain][number];
         if (known != 0 && known != stateRoot) revert CheckpointConflict(number, known, stateRoot);
         if (number <= source.latest) revert NotNewer(source.latest, number);
+        // casting to 'uint64' is safe because larger numbers were refused above
+        // forge-lint: disable-next-line(unsafe-typecast)
         source.latest = uint64(number);
         _stateRoots[sourceChain][number] = stateRoot;
         emit CheckpointAccepted(sourceChain, number, blockHash, stateRoot);
@@ -136,6 +139,24 @@ contract Gateway is IGateway, EIP712 {
     function batchOf(uint256 sourceChain, address submitter) external view returns (bytes32 root, uint256 number) {
         Head storage known = _batches[sourceChain][submitter];
         return (known.value, known.number);
+    }
+
+    /// @inheritdoc IGateway
+    function latestOf(uint256 sourceChain) external view returns (uint256) {
+        return _sources[sourceChain].latest;
+    }
+
+    /// @inheritdoc IGateway
+    function batchHolds(
+        uint256 sourceChain,
+        address submitter,
+        bytes32 graph,
+        bytes32 head,
+        bytes calldata bits,
+        bytes32[] calldata siblings
+    ) external view returns (bool) {
+        bytes32 root = _batches[sourceChain][submitter].value;
+        return root != 0 && root == MapProof.root(graph, head, bits, siblings);
     }
 
     /// @inheritdoc IGateway

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IGraphRegistry} from "./interfaces/IGraphRegistry.sol";
+import {MapProof} from "./lib/MapProof.sol";
 
 /// @title Heads, batches, transfers and revocations, each one storage slot
 /// @dev The order of the state variables is part of the proof format: proofs name their slots. Append, never reorder.
@@ -49,6 +50,18 @@ contract GraphRegistry is IGraphRegistry {
     /// @inheritdoc IGraphRegistry
     function batchOf(address submitter) external view returns (bytes32) {
         return _batches[submitter];
+    }
+
+    /// @inheritdoc IGraphRegistry
+    function batchHolds(
+        address submitter,
+        bytes32 graph,
+        bytes32 head,
+        bytes calldata bits,
+        bytes32[] calldata siblings
+    ) external view returns (bool) {
+        bytes32 root = _batches[submitter];
+        return root != 0 && root == MapProof.root(graph, head, bits, siblings);
     }
 
     /// @inheritdoc IGraphRegistry

@@ -38,7 +38,6 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
         _checkRoles(roles);
         _checkFree(msg.sender);
         Participant storage me = _participants[msg.sender];
-        if (me.key != address(0)) revert AlreadyAParticipant(msg.sender);
         me.key = msg.sender;
         me.roles = roles;
         _keys[msg.sender].participant = msg.sender;
@@ -66,8 +65,6 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     function rotateKey(address newKey, bytes calldata signature) external {
         address participant = _speaker();
         _checkFree(newKey);
-        // the address of a participant that spoke through another key once stays its own
-        if (_participants[newKey].key != address(0)) revert AlreadyAParticipant(newKey);
         uint256 nonce = _nonces[participant];
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(KEY_ROTATION, participant, newKey, nonce)));
         if (newKey == address(0) || !SignatureChecker.isValidSignatureNow(newKey, digest, signature)) {
@@ -125,6 +122,12 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     }
 
     /// @inheritdoc IParticipantRegistry
+    function isHolderAllowed(address participant, address holder) external view returns (bool) {
+        Participant storage who = _participants[participant];
+        return who.key != address(0) && _allowed[participant][who.membership][holder];
+    }
+
+    /// @inheritdoc IParticipantRegistry
     function obligationsOf(address participant) external view returns (uint256) {
         return _participants[participant].open;
     }
@@ -145,6 +148,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
         if (participant == address(0)) revert NotAParticipant(msg.sender);
     }
 
+    /// @dev Enough to see that no participant has this address either: a member's address speaks for it or is retired.
     function _checkFree(address key) private view {
         Key storage known = _keys[key];
         if (known.retired) revert KeyRetired(key);

@@ -116,32 +116,16 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
         State state = _slots[agreement].state;
         if (state != State.None) revert WrongState(agreement, state);
 
-        address provider = terms.provider;
-        address consumer = terms.consumer;
-        address providerKey = _keyOf(provider);
-        address consumerKey = _keyOf(consumer);
+        (address providerKey, address consumerKey) =
+            _checkSides(terms, _hashTypedDataV4(agreement), providerSignature, consumerSignature);
         _checkTerms(terms, providerKey, consumerKey);
-        bytes32 digest = _hashTypedDataV4(agreement);
-        _checkSignature(providerKey, digest, providerSignature);
-        _checkSignature(consumerKey, digest, consumerSignature);
-
-        (uint256 ofProvider, uint256 ofConsumer) = _escrow(terms);
-        uint256 toProvider;
-        uint256 toConsumer;
-        if (msg.value != 0) {
-            if (msg.sender == providerKey) toProvider = msg.value;
-            else if (msg.sender == consumerKey) toConsumer = msg.value;
-            else revert NotTheKeyOf(consumer, msg.sender);
-            emit Deposited(toProvider != 0 ? provider : consumer, msg.value);
-        }
-        _draw(provider, ofProvider, toProvider);
-        _draw(consumer, ofConsumer, toConsumer);
+        _lock(terms, providerKey, consumerKey);
         // set before the registry is called, and once more only if it notes something
         _slots[agreement].state = State.Open;
-        emit AgreementOpened(agreement, provider, consumer, terms.termsHash);
+        emit AgreementOpened(agreement, terms.provider, terms.consumer, terms.termsHash);
         if (address(_participants) != address(0)) {
-            bool providerObliged = _oblige(provider);
-            bool consumerObliged = _oblige(consumer);
+            bool providerObliged = _oblige(terms.provider);
+            bool consumerObliged = _oblige(terms.consumer);
             if (providerObliged || consumerObliged) {
                 _slots[agreement] = Slot(State.Open, providerObliged, consumerObliged, 0);
             }
@@ -168,7 +152,7 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
             if (violated) (ofProvider, ofConsumer) = (ofProvider - paid, ofConsumer + paid);
             else (ofProvider, ofConsumer) = (ofProvider + paid, ofConsumer - paid);
         }
-        _close(terms, agreement, slot, violated ? State.Violated : State.Kept, ofProvider, ofConsumer);
+        _close(terms, agreement, violated ? State.Violated : State.Kept, ofProvider, ofConsumer);
         emit AgreementSettled(agreement, violated, uint8(kept), uint8(against), paid);
         _release(terms, slot);
     }
@@ -178,7 +162,7 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
         if (block.timestamp <= terms.settleBy) revert TooEarly(terms.settleBy);
         (bytes32 agreement, Slot memory slot) = _opened(terms);
         (uint256 ofProvider, uint256 ofConsumer) = _escrow(terms);
-        _close(terms, agreement, slot, State.Expired, ofProvider, ofConsumer);
+        _close(terms, agreement, State.Expired, ofProvider, ofConsumer);
         emit AgreementExpired(agreement);
         _release(terms, slot);
     }
@@ -188,11 +172,9 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
     function cancel(Terms calldata terms, bytes calldata providerSignature, bytes calldata consumerSignature) external {
         if (block.timestamp >= terms.end) revert TooLate(terms.end);
         (bytes32 agreement, Slot memory slot) = _opened(terms);
-        bytes32 digest = cancelDigest(agreement);
-        _checkSignature(_keyOf(terms.provider), digest, providerSignature);
-        _checkSignature(_keyOf(terms.consumer), digest, consumerSignature);
+        _checkSides(terms, cancelDigest(agreement), providerSignature, consumerSignature);
         (uint256 ofProvider, uint256 ofConsumer) = _escrow(terms);
-        _close(terms, agreement, slot, State.Cancelled, ofProvider, ofConsumer);
+        _close(terms, agreement, State.Cancelled, ofProvider, ofConsumer);
         emit AgreementCancelled(agreement);
         _release(terms, slot);
     }
@@ -225,10 +207,41 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
         if (slot.state != State.Open) revert WrongState(agreement, slot.state);
     }
 
+    function _checkSides(
+        Terms calldata terms,
+        bytes32 digest,
+        bytes calldata providerSignature,
+        bytes calldata consumerSignature
+    ) private view returns (address providerKey, address consumerKey) {
+        providerKey = _keyOf(terms.provider);
+        consumerKey = _keyOf(terms.consumer);
+        _checkSignature(providerKey, digest, providerSignature);
+        _checkSignature(consumerKey, digest, consumerSignature);
+    }
+
+    /// @dev Moves both sides' parts from their balances, and what came along, into escrow.
+    function _lock(Terms calldata terms, address providerKey, address consumerKey) private {
+        uint256 toProvider;
+        uint256 toConsumer;
+        if (msg.value != 0) {
+            if (msg.sender == providerKey) {
+                toProvider = msg.value;
+                emit Deposited(terms.provider, msg.value);
+            } else if (msg.sender == consumerKey) {
+                toConsumer = msg.value;
+                emit Deposited(terms.consumer, msg.value);
+            } else {
+                revert NotTheKeyOf(terms.consumer, msg.sender);
+            }
+        }
+        (uint256 ofProvider, uint256 ofConsumer) = _escrow(terms);
+        _draw(terms.provider, ofProvider, toProvider);
+        _draw(terms.consumer, ofConsumer, toConsumer);
+    }
+
     function _checkTerms(Terms calldata terms, address providerKey, address consumerKey) private view {
         address provider = terms.provider;
         address consumer = terms.consumer;
-        if (provider == address(0) || consumer == address(0)) revert BadTerms("a side is the zero address");
         if (provider == consumer || providerKey == consumerKey) revert BadTerms("both sides are the same");
         if (terms.start >= terms.end) revert BadTerms("end is not after start");
         if (terms.end >= terms.settleBy) revert BadTerms("settleBy is not after end");
@@ -248,29 +261,32 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
         }
     }
 
-    /// @dev Checks each vote, credits its witness's fee and counts it.
+    /// @dev Checks and counts each vote, and credits its witness's fee.
     function _count(Terms calldata terms, Vote[] calldata votes, bytes32 agreement, uint256 excluded)
         private
         returns (uint256 kept, uint256 against)
     {
         uint256 next = 0;
         for (uint256 i = 0; i < votes.length; ++i) {
-            Vote calldata vote = votes[i];
-            uint8 place = vote.witness;
+            uint8 place = votes[i].witness;
             if (place < next) revert VotesNotAscending(place);
             if (place >= terms.witnesses.length) revert NotAWitness(place);
             next = uint256(place) + 1;
             address witness = terms.witnesses[place];
             if (excluded & (1 << place) != 0) revert ExcludedWitness(witness);
-            bool violated = vote.violated;
-            bytes32 evidence = vote.evidence;
-            bytes32 digest = sealDigest(agreement, keccak256(abi.encode(violated, evidence, vote.salt)));
-            _checkSignature(_keyOf(witness), digest, vote.signature);
-            if (violated) ++against;
+            if (_take(agreement, witness, votes[i])) ++against;
             else ++kept;
             _credit(witness, terms.witnessFee);
-            emit VoteCounted(agreement, witness, violated, evidence);
         }
+    }
+
+    /// @return violated what the witness found
+    function _take(bytes32 agreement, address witness, Vote calldata vote) private returns (bool violated) {
+        violated = vote.violated;
+        bytes32 evidence = vote.evidence;
+        bytes32 digest = sealDigest(agreement, keccak256(abi.encode(violated, evidence, vote.salt)));
+        _checkSignature(_keyOf(witness), digest, vote.signature);
+        emit VoteCounted(agreement, witness, violated, evidence);
     }
 
     /// @dev What each side has in the escrow of an open agreement.
@@ -283,12 +299,10 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
     function _close(
         Terms calldata terms,
         bytes32 agreement,
-        Slot memory slot,
         State state,
         uint256 toProvider,
         uint256 toConsumer
     ) private {
-        slot.state = state;
         _slots[agreement].state = state;
         _credit(terms.provider, toProvider);
         _credit(terms.consumer, toConsumer);

@@ -144,6 +144,26 @@ class MerkleTree:
         salts = () if self.salt is None else tuple(leaf_salt(self.salt, leaf.path) for leaf in found)
         return Proof(self.graph, pattern, tuple(lines[leaf] for leaf in found), salts, tuple(siblings), witness)
 
+    def outline(self, places: Iterable[bytes]) -> list[int | bytes | Leaf]:
+        """The tree as far as the ways to these places lead, in preorder: a bit is an inner node, a hash a subtree not shown."""
+        items: list[int | bytes | Leaf] = []
+        stack = [(self._top, 0, len(self._top.paths), sorted(set(places)))] if self._top.paths else []
+        while stack:
+            run, low, high, wanted = stack.pop()
+            if not wanted:
+                items.append(self._peek(run, low, high))
+            elif high - low > 1:
+                gap = root_gap(run.bits, low, high)
+                items.append(bit := run.bits[gap])
+                stack.append((run, gap + 1, high, [place for place in wanted if bit_at(place, bit)]))
+                stack.append((run, low, gap + 1, [place for place in wanted if not bit_at(place, bit)]))
+            elif run.refs[low]:
+                child = self._load(run.refs[low], run.values[low])
+                stack.append((child, 0, len(child.paths), wanted))
+            else:
+                items.append(Leaf(run.paths[low], run.values[low]))
+        return items
+
     def _walk(self, prefix: bytes) -> tuple[Run, int, int, list[tuple[int, bytes]]]:
         """The subtree that holds all leaves under a prefix if there are any, and what lies beside the way to it."""
         size, siblings = 8 * len(prefix), []

@@ -109,6 +109,9 @@ class Runtime:
         self._seen: dict[str, Seen] = {}
         self._problem: DappopsError | None = None
         self.last: Pass | None = None
+        self.followers: list[Callable[[Mapping[str, Sequence[str]]], None]] = []
+        """Hear in every pass where each unit answers ({unit: [URL, ...]}); what they raise is kept in `follower_problem`."""
+        self.follower_problem: DappopsError | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
     def up(self, *, fresh: bool = False) -> Runtime:
@@ -323,6 +326,13 @@ class Runtime:
         note = Notebook(self.driver.peers)
         if note.read() != peers or not note.path.exists():
             note.write(peers)
+        for follow in self.followers:
+            try:
+                follow(peers)
+            except DappopsError as error:  # a chain that is away must not stop what keeps the units running
+                self.follower_problem = error
+            else:
+                self.follower_problem = None
 
     def _ask(
         self, observed: Sequence[Running]

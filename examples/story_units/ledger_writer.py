@@ -1,12 +1,14 @@
-"""ledger-writer: takes digests durably and seals them into a chain of batches that waits for a ledger.
+"""ledger-writer: takes digests durably, seals them into a chain of batches, and keeps where each stands on a ledger.
 
 An entry is acknowledged after SQLite has it on disk (WAL, synchronous=FULL): a kill loses nothing that was acknowledged.
 A batch is sealed when 64 entries wait or the oldest has waited three seconds; its hash covers the batch before it and its
-entries. No chain is connected yet, so sealed batches stay queued, and every answer says so.
+entries. The writer holds no key: whoever does (the application's submitter) fetches sealed batches, records their hashes in
+the application's contract, and tells the writer where. What no ledger has yet stays queued, and every answer says so.
 
 POST /entries     {"source", "digests": [hex, ...]} -> {"accepted", "last"}
-GET  /head        {"entries", "batches", "head", "anchored": 0, "state": "queued until a chain is there"}
-GET  /batches/N   one batch with its entries
+GET  /head        {"entries", "batches", "head", "anchored", "state"}
+GET  /batches/N   one batch with its entries, and where it is anchored
+POST /anchored    {"batch", "hash", "ledger", "transaction", "block"}: a batch's hash was recorded there
 GET  /verify      recomputes the whole chain
 """
 
@@ -27,6 +29,8 @@ CREATE TABLE IF NOT EXISTS entry(
 CREATE INDEX IF NOT EXISTS entry_batch ON entry(batch);
 CREATE TABLE IF NOT EXISTS batch(
   id INTEGER PRIMARY KEY, previous TEXT NOT NULL, hash TEXT NOT NULL, entries INTEGER NOT NULL, time REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS anchor(
+  batch INTEGER PRIMARY KEY, ledger TEXT NOT NULL, tx TEXT NOT NULL, block INTEGER NOT NULL, time REAL NOT NULL);
 """
 GENESIS = "0" * 64
 
@@ -92,6 +96,22 @@ class Ledger:
                 "SELECT id, previous, hash, time FROM batch WHERE ?1 IS NULL OR id=?1 ORDER BY id", (number,)
             ).fetchall()
 
+    def anchored(self, batch: int, sealed: str, ledger: str, tx: str, block: int) -> bool:
+        """Note where a batch was recorded; False when there is no such batch with that hash."""
+        with self.lock:
+            if self.base.execute("SELECT 1 FROM batch WHERE id=? AND hash=?", (batch, sealed)).fetchone() is None:
+                return False
+            row = (batch, ledger, tx, block, time.time())
+            self.base.execute("INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?, ?)", row)
+            return True
+
+    def anchors(self, batch: int | None = None) -> list[tuple[int, str, str, int]]:
+        """(batch, ledger, transaction, block) of one anchored batch or of all."""
+        with self.lock:
+            return self.base.execute(
+                "SELECT batch, ledger, tx, block FROM anchor WHERE ?1 IS NULL OR batch=?1 ORDER BY batch", (batch,)
+            ).fetchall()
+
     def entries(self, batch: int) -> list[tuple[int, str, str]]:
         with self.lock:
             return self.base.execute(
@@ -104,7 +124,9 @@ def main() -> None:
     unit.state.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(str(unit.state / "ledger.sqlite"))
     unit.queue(ledger.waiting)
-    unit.gauge("dappops_ledger_batches_queued", "Sealed batches without a chain", lambda: ledger.head()[1])
+    unit.gauge(
+        "dappops_ledger_batches_queued", "Sealed batches on no ledger yet", lambda: ledger.head()[1] - len(ledger.anchors())
+    )  # fmt: skip
 
     @unit.at("POST", "/entries")
     def take(request: Request) -> Reply:
@@ -119,14 +141,28 @@ def main() -> None:
     @unit.at("GET", "/head")
     def head(_: Request) -> Reply:
         entries, batches, last = ledger.head()
-        told = {"entries": entries, "batches": batches, "head": last}
-        return Reply(200, {**told, "anchored": 0, "state": "queued until a chain is there"})
+        anchored = len(ledger.anchors())
+        state = "all on a ledger" if batches and anchored == batches else f"{batches - anchored} queued for a ledger"
+        return Reply(200, {"entries": entries, "batches": batches, "head": last, "anchored": anchored, "state": state})
+
+    @unit.at("POST", "/anchored")
+    def anchored(request: Request) -> Reply:
+        said = request.json()
+        try:
+            batch, block = int(said["batch"]), int(said["block"])
+            sealed, ledger_name, tx = (str(said[k])[:200] for k in ("hash", "ledger", "transaction"))
+        except (TypeError, KeyError, ValueError):
+            raise Refused(400, '{"batch", "hash", "ledger", "transaction", "block"}') from None
+        if not ledger.anchored(batch, sealed, ledger_name, tx, block):
+            raise Refused(409, f"no batch {batch} with that hash")
+        return Reply(200, {"anchored": len(ledger.anchors())})
 
     @unit.at("GET", "/batches/")
     def one(request: Request) -> Reply:
         for number, previous, sealed, when in ledger.batches(int(request.rest) if request.rest.isdigit() else -1):
             told = {"batch": number, "previous": previous, "hash": sealed, "time": when}
-            return Reply(200, {**told, "entries": ledger.entries(number)})
+            at = [{"ledger": name, "transaction": tx, "block": block} for _, name, tx, block in ledger.anchors(number)]
+            return Reply(200, {**told, "entries": ledger.entries(number), "anchored": at})
         return Reply(404, {"error": f"no batch {request.rest}"})
 
     @unit.at("GET", "/verify")

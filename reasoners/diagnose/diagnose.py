@@ -9,7 +9,7 @@ Nothing but telemetry and the graph is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,8 +21,8 @@ import pyoxigraph as ox
 from reasoners.decision import number
 from reasoners.diagnose.model import Anomaly, Diagnosis, Hypothesis
 from reasoners.errors import InputError
-from reasoners.graph import Term, View
-from reasoners.sparql.tokens import tokens
+from reasoners.graph import View
+from reasoners.sparql.given import with_given
 from reasoners.vocab import DAPP, DAPPI, PREFIXES, RDF, XSD
 
 INCIDENT = ox.NamedNode("urn:dappops:incident")
@@ -139,28 +139,12 @@ def _active(rules: Iterable[DiagnosisRule]) -> list[DiagnosisRule]:
 
 def _conclude(work: View, rule: DiagnosisRule, now: float) -> list[ox.Triple]:
     try:
-        answer = work.query(_given(rule, {"incident": INCIDENT, "now": moment(now)}), prefixes=PREFIXES)
+        answer = work.query(with_given(rule.text, {"incident": INCIDENT, "now": moment(now)}), prefixes=PREFIXES)
     except (SyntaxError, ValueError, OSError) as error:
         raise _bad(rule, f"its query does not run: {error}") from error
     if not isinstance(answer, ox.QueryTriples):
         raise _bad(rule, "it is no CONSTRUCT query")
     return list(answer)
-
-
-def _given(rule: DiagnosisRule, values: Mapping[str, Term]) -> str:
-    """The rule's text with the variables it is given bound before everything else in its WHERE clause.
-
-    Substitution, which the store offers, reaches only what a pattern binds, and ?now stands in filters.
-    """
-    code = tokens(rule.text)
-    used = {t.text[1:] for t in code if t.kind == "variable"} & values.keys()
-    opening = [t for t in code if t.text == "{"]
-    if len(opening) < 2 or not used:
-        return rule.text
-    at = opening[1].start + 1  # the first brace opens the template
-    names = sorted(used)
-    row = " ".join(str(values[name]) for name in names)
-    return f"{rule.text[:at]} VALUES ({' '.join('?' + n for n in names)}) {{ ({row}) }} {rule.text[at:]}"
 
 
 def _bad(rule: DiagnosisRule, why: str) -> InputError:

@@ -63,9 +63,7 @@ def judge(
     return result
 
 
-def _bindings(
-    head: Head, scopes: Sequence[ox.NamedNode], application: ox.NamedNode
-) -> Sequence[ox.NamedNode | None]:
+def _bindings(head: Head, scopes: Sequence[ox.NamedNode], application: ox.NamedNode) -> Sequence[ox.NamedNode | None]:
     if not head.per_unit:
         return (None,)
     return tuple(dict.fromkeys((*scopes, application))) if head.names_object else scopes

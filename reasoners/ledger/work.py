@@ -38,7 +38,9 @@ def make(
         raise InputError(f"the weight of {bad[0]} is negative", rule="weights of at least 0", remedy="correct it")
     bound = {ox.Variable("application"): application}
     scopes = tuple(
-        dict.fromkeys(r[0] for r in view.select(views["ledger-scopes"], bound) if isinstance(r[0], ox.NamedNode))
+        dict.fromkeys(
+            r[0] for r in view.select(views["ledger-scopes"], substitutions=bound) if isinstance(r[0], ox.NamedNode)
+        )
     )
     if not scopes:
         raise InputError(
@@ -153,9 +155,7 @@ def _sums(chosen: Sequence[Candidate]) -> Iterator[ScoreComponent]:
         yield ScoreComponent(metric, value, weight, share)
 
 
-def _rejections(
-    scope: ox.NamedNode, ledgers: Sequence[ox.NamedNode], judgement: Judgement
-) -> list[Rejection]:
+def _rejections(scope: ox.NamedNode, ledgers: Sequence[ox.NamedNode], judgement: Judgement) -> list[Rejection]:
     hit: dict[ox.NamedNode, list[ox.NamedNode]] = {}
     for ledger in ledgers:
         for constraint in judgement.verdicts[scope, ledger]:

@@ -36,7 +36,7 @@ from reasoners.sparql.conclusions import active
 from reasoners.vocab import DAPP, DAPPI, XSD
 
 TIMES = (DAPPI.EndToEndLatency, DAPPI.ResponseTime)
-COMPUTED = (DAPPI.HourlyPrice, DAPPI.PowerDraw, DAPPI.CarbonRate, DAPPI.ProvisioningTime)
+COMPUTED = (DAPPI.HourlyPrice, DAPPI.PowerDraw, DAPPI.CarbonRate, DAPPI.ProvisioningTime, DAPPI.Reputation)
 Worst = Callable[[Iterable[float]], float]
 OPERATORS = (DAPPI.AtLeast, DAPPI.AtMost, DAPPI.Equal, DAPPI.OneOf, DAPPI.NoneOf)
 

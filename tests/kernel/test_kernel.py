@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyoxigraph as ox
@@ -20,13 +21,9 @@ from reasoners.vocab import DAPP, DAPPI, OWL, RDF, RDFS, UNIT, XSD
 
 
 @pytest.fixture
-def kb() -> engine.KnowledgeBase:
-    return engine.open(":memory:")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "kb"
+def kb(home: Path) -> Iterator[engine.KnowledgeBase]:
+    with engine.open(home) as opened:
+        yield opened
 
 
 def provider(

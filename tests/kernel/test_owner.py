@@ -32,13 +32,6 @@ kb.close()
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    home = tmp_path / "kb"
-    engine.open(home).close()
-    return home
-
-
-@pytest.fixture
 def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
     process = start_owner(home)
     yield process

@@ -71,7 +71,15 @@ def test_clip_is_stored_under_its_digest_and_noted_when_shown(rehearsal: Rehears
     found = [rehearsal.ask("media-store", "GET", f"/objects/{digest}")[0] for digest in kept]
     assert set(found) == {200}
     assert rehearsal.json("ledger-writer", "/verify")["whole"] is True
-    assert rehearsal.json("ledger-writer", "/head")["state"] == "queued until a chain is there"
+    assert rehearsal.json("ledger-writer", "/head")["state"].endswith("queued for a ledger")
+    at = {"batch": 1, "hash": batch["hash"], "ledger": "main", "transaction": "0x" + "1" * 64, "block": 7}
+    wrong = json.dumps(at | {"hash": "0" * 64}).encode()
+    assert rehearsal.ask("ledger-writer", "POST", "/anchored", wrong)[0] == 409
+    assert rehearsal.ask("ledger-writer", "POST", "/anchored", json.dumps(at).encode())[0] == 200
+    assert rehearsal.json("ledger-writer", "/batches/1")["anchored"] == [
+        {"ledger": "main", "transaction": at["transaction"], "block": 7}
+    ]
+    assert rehearsal.json("ledger-writer", "/head")["anchored"] == 1
 
 
 def test_camera_with_more_to_tell_is_shown_when_recommender_says_so(rehearsal: Rehearsal) -> None:

@@ -194,7 +194,9 @@ def _exchange(
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=probe.timeout)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     with _cut_after(connection, probe.timeout):
-        connection.request(method, path, body, {"User-Agent": "dappops-witness", "Connection": "close", **(headers or {})})
+        connection.request(
+            method, path, body, {"User-Agent": "dappops-witness", "Connection": "close", **(headers or {})}
+        )
         answer = connection.getresponse()
         content = answer.read(MAX_BODY + 1)
         if len(content) > MAX_BODY:

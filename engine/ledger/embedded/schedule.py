@@ -60,7 +60,7 @@ def checked(rules: Sequence[tuple[int, str]]) -> Rules:
     for _, name in rules:
         if name not in NAMES:
             near = did_you_mean(name, NAMES)
-            raise InputError(f"there are no rules named {name!r}", remedy=f"known: {', '.join(NAMES)}", did_you_mean=near)
+            raise InputError(f"there are no rules named {name!r}{near}", remedy=f"known: {', '.join(NAMES)}")
     heights, order = [h for h, _ in rules], [NAMES.index(n) for _, n in rules]
     if not rules or heights[0] != 0:
         raise InputError("a schedule of rules begins at height 0", place=str(list(rules)))

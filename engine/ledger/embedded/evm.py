@@ -1,0 +1,353 @@
+"""Executing: blocks, calls, estimates and proofs over the state that the store holds, by py-evm.
+
+py-evm's `Chain` classes build a block and check one in two different ways; here ONE function does both: who makes a block and
+who imports it runs `Block.apply` on the same transactions, and an imported block is accepted when the header that comes out
+has the hash it claims. So no field can differ unseen. Only the EVM (`VM`, `State`) is py-evm's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rlp
+from eth.db.atomic import AtomicDB
+from eth.db.backends.base import BaseDB
+from eth.db.trie import make_trie_root_and_nodes
+from eth.exceptions import OutOfGas, VMError
+from eth.exceptions import Revert as EvmRevert
+from eth.vm.chain_context import ChainContext
+from eth.vm.header import HeaderSedes
+from eth.vm.message import Message as Call
+from eth.vm.spoof import SpoofTransaction
+from eth_utils import ValidationError
+from trie import HexaryTrie
+
+from engine.errors import InputError, IntegrityError
+from engine.graph.hashing import keccak256
+from engine.ledger.chain import Address, Log, Reverted
+from engine.ledger.embedded.rules import next_header, vm_class
+from engine.ledger.embedded.schedule import Genesis, Rules
+from engine.ledger.embedded.store import Row, Store
+
+NOBODY = bytes(20)
+
+
+class _Nodes(BaseDB):  # type: ignore[misc]
+    """The store as py-evm wants a database. Nothing is written outside of a block."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.scratch: dict[bytes, bytes] = {}
+
+    def __getitem__(self, key: bytes) -> bytes:
+        return self.scratch[key] if key in self.scratch else self.store.node(key)
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        (self.scratch if self.store.fresh is None else self.store.fresh)[key] = value
+
+    def __delitem__(self, key: bytes) -> None:
+        raise IntegrityError("a chain forgets no node", place=key.hex())
+
+    def _exists(self, key: bytes) -> bool:
+        try:
+            self[key]
+        except KeyError:
+            return False
+        return True
+
+
+class _Source:
+    """What a VM asks of its chain's database: nodes, and headers for BLOCKHASH."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.db = AtomicDB(_Nodes(store))
+
+    def get_block_header_by_hash(self, digest: bytes) -> Any:
+        found = self.store.header(digest=digest)
+        if found is None:
+            raise IntegrityError("a header is missing", place=digest.hex())
+        return decoded(found[2])
+
+
+def decoded(header: bytes) -> Any:
+    """py-evm's header of an RLP."""
+    return rlp.decode(header, HeaderSedes)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A transaction's execution."""
+
+    row: Row
+    logs: tuple[Log, ...]
+    out_of_gas: bool
+
+
+def genesis_header(store: Store, genesis: Genesis) -> Any:
+    """The first header, its state written as nodes (inside `store.block()`)."""
+    vm = vm_class(genesis.rules, 0)
+    blank = vm.create_header_from_parent(None, difficulty=0, gas_limit=genesis.gas_limit, timestamp=genesis.time)
+    state = vm(blank, _Source(store), ChainContext(genesis.chain_id), None).state
+    for address, amount in sorted(genesis.supply.items()):
+        state.set_balance(bytes.fromhex(address[2:]), amount)
+    state.persist()
+    # the chain id is in the genesis header, so that two chains with one supply differ from their first block on
+    return blank.copy(state_root=state.state_root, extra_data=genesis.chain_id.to_bytes(32, "big"))
+
+
+class Block:
+    """A block in the making on top of `parent`."""
+
+    def __init__(
+        self, store: Store, rules: Rules, chain_id: int, parent: Any, *, time: int, coinbase: bytes = NOBODY, extra: bytes = b""
+    ) -> None:
+        self.header = next_header(rules, parent, time=time, coinbase=coinbase, extra=extra)
+        self.number = int(self.header.block_number)
+        self.chain_id = chain_id
+        kind = vm_class(rules, self.number)
+        self._vm = kind(self.header, _Source(store), ChainContext(chain_id), None)
+        self._decode = kind.get_transaction_builder().decode
+        self._transactions: list[Any] = []
+        self._receipts: list[Any] = []
+        self.outcomes: list[Outcome] = []
+        self._logs = 0
+
+    @property
+    def gas_left(self) -> int:
+        return int(self.header.gas_limit - self.header.gas_used)
+
+    def nonce(self, address: bytes) -> int:
+        return int(self._vm.state.get_nonce(address))
+
+    def apply(self, signed: bytes, keep: Callable[[Outcome], bool] = lambda _: True) -> Outcome:
+        """Execute a transaction. When `keep` says no to what came out, the block is as it was before.
+
+        InputError when it cannot be in this block at all.
+        """
+        transaction, sender = self._checked(signed)
+        state = self._vm.state
+        state.lock_changes()
+        before = state.snapshot()
+        try:
+            computation = state.apply_transaction(transaction)
+        except ValidationError as error:
+            state.revert(before)
+            raise InputError(f"the chain refuses this transaction: {error}", place=_hex(sender)) from error
+        receipt = self._vm.make_receipt(self.header, transaction, computation, state)
+        outcome = self._outcome(signed, transaction, sender, computation, receipt)
+        if not keep(outcome):
+            state.revert(before)
+            return outcome
+        self.header = self._vm.add_receipt_to_header(self.header, receipt)
+        self._transactions.append(transaction)
+        self._receipts.append(receipt)
+        self.outcomes.append(outcome)
+        self._logs += len(outcome.logs)
+        return outcome
+
+    def _checked(self, signed: bytes) -> tuple[Any, bytes]:
+        """Decode and check what py-evm does not: the chain id (EIP-155, EIP-2718) and the relation of fees (EIP-1559)."""
+        try:
+            transaction = self._decode(signed)
+            sender = bytes(transaction.sender)
+            self._vm.validate_transaction_against_header(self.header, transaction)
+        except (ValidationError, rlp.exceptions.RLPException, ValueError, TypeError, IndexError) as error:
+            raise InputError(f"not a transaction of this chain: {error}", place=f"block {self.number}") from error
+        except Exception as error:  # eth_keys raises its own root for a bad signature
+            if type(error).__module__.startswith("eth_keys"):
+                raise InputError("a transaction with a bad signature", place=f"block {self.number}") from error
+            raise
+        if transaction.chain_id != self.chain_id:
+            raise InputError(
+                f"a transaction for chain {transaction.chain_id or 'any'}, this is {self.chain_id}",
+                place=_hex(sender), rule="EIP-155",
+            )  # fmt: skip
+        if getattr(transaction, "type_id", None) == 3:
+            raise InputError("this chain takes no blobs", place=_hex(sender), rule="EIP-4844")
+        if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
+            raise InputError("the tip is more than the fee", place=_hex(sender), rule="EIP-1559")
+        return transaction, sender
+
+    def _outcome(self, signed: bytes, transaction: Any, sender: bytes, computation: Any, receipt: Any) -> Outcome:
+        digest, number = keccak256(signed), self.number
+        price = self._vm.state.get_gas_price(transaction)
+        gas = int(receipt.gas_used - self.header.gas_used)
+        made = computation.msg.storage_address if computation.msg.is_create and not computation.is_error else None
+        row = Row(
+            digest, number, len(self._transactions), signed, sender, not computation.is_error, gas, gas * price,
+            None if made is None else bytes(made), bytes(computation.output) if computation.is_error else b"",
+        )  # fmt: skip
+        logs = tuple(
+            Log(
+                Address(_hex(entry.address)), tuple(t.to_bytes(32, "big") for t in entry.topics), bytes(entry.data),
+                number, self._logs + i, b"", digest,
+            )
+            for i, entry in enumerate(receipt.logs)
+        )  # fmt: skip
+        return Outcome(row, logs, computation.is_error and isinstance(computation.error, OutOfGas))
+
+    def seal(self) -> Any:
+        """The finished header; the state's nodes are with the store. Nothing can be applied any more."""
+        self._vm.state.persist()
+        transaction_root, _ = make_trie_root_and_nodes(tuple(self._transactions))
+        receipt_root, _ = make_trie_root_and_nodes(tuple(self._receipts))
+        self.header = self.header.copy(
+            state_root=self._vm.state.state_root, transaction_root=transaction_root, receipt_root=receipt_root
+        )
+        return self.header
+
+
+def encoded_block(header: bytes, transactions: Sequence[bytes]) -> bytes:
+    """A block as it goes to a replica: https://eips.ethereum.org/EIPS/eip-4895 (no uncles, no withdrawals)."""
+    body = [rlp.decode(t) if t[0] >= 0xC0 else t for t in transactions]
+    return bytes(rlp.encode([rlp.decode(header), body, [], []]))
+
+
+def decoded_block(block: bytes) -> tuple[bytes, list[bytes]]:
+    """(header RLP, transactions as signed) of a block's RLP; InputError when it is none."""
+    try:
+        header, transactions, uncles, withdrawals = rlp.decode(block)
+        if uncles or withdrawals:
+            raise InputError("a block of this chain has no uncles and no withdrawals")
+        return bytes(rlp.encode(header)), [bytes(t) if isinstance(t, bytes) else bytes(rlp.encode(t)) for t in transactions]
+    except (rlp.exceptions.RLPException, ValueError, TypeError) as error:
+        raise InputError("not a block", rule="RLP of [header, transactions, uncles, withdrawals]") from error
+
+
+# -- reading the state of a block ----------------------------------------------------------------------------------
+
+
+class View:
+    """The state after a block, for calls, estimates and proofs. Nothing done here is kept."""
+
+    def __init__(self, store: Store, rules: Rules, chain_id: int, header: Any, *, time: int | None = None) -> None:
+        self._source, self._rules, self._chain_id = _Source(store), rules, chain_id
+        self.header = header if time is None else header.copy(timestamp=max(time, header.timestamp))
+
+    def _vm(self) -> Any:
+        kind = vm_class(self._rules, self.header.block_number)
+        return kind(self.header, self._source, ChainContext(self._chain_id), None)
+
+    def call(self, *, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int | None) -> bytes:
+        """What a message returns, gas free. Reverted with the contract's data when it refuses."""
+        vm = self._vm()
+        state = vm.state
+        context = state.get_transaction_context_class()(gas_price=0, origin=sender)
+        code = data if to is None else state.get_code(to)
+        made = keccak256(sender + data)[12:] if to is None else None
+        message = Call(
+            gas=gas or self.header.gas_limit, to=b"" if to is None else to, sender=sender, value=value,
+            data=b"" if to is None else data, code=code, create_address=made,
+        )  # fmt: skip
+        if value and state.get_balance(sender) < value:
+            state.set_balance(sender, value)
+        run = state.computation_class.apply_create_message if to is None else state.computation_class.apply_message
+        return _returned(run(state, message, context))
+
+    def estimate(self, *, sender: bytes, to: bytes | None, data: bytes, value: int) -> int:
+        """The least gas with which a message succeeds, to about one part in a hundred; Reverted when none is enough."""
+        limit = int(self.header.gas_limit)
+        used, error = self._try(sender, to, data, value, limit)
+        if error is not None:
+            raise error
+        low, high = used - 1, used  # refunds and the 63/64 rule (EIP-150) can make it need more than it uses
+        while self._try(sender, to, data, value, high)[1] is not None:
+            low, high = high, min(limit, high + max(high // 4, 2000))
+        while high - low > max(high // 100, 100):
+            middle = (low + high) // 2
+            if self._try(sender, to, data, value, middle)[1] is None:
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _try(
+        self, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int
+    ) -> tuple[int, Reverted | None]:
+        vm = self._vm()
+        builder = vm.get_transaction_builder()
+        unsigned = builder.create_unsigned_transaction(
+            nonce=vm.state.get_nonce(sender), gas_price=0, gas=gas, to=to or b"", value=value, data=data
+        )
+        spoof = SpoofTransaction(
+            unsigned, from_=sender, sender=sender, max_fee_per_gas=0, max_priority_fee_per_gas=0, type_id=None,
+            validate=lambda: None, access_list=(), y_parity=0, r=1, s=1,
+        )  # fmt: skip
+        try:
+            computation = vm.state.apply_transaction(spoof)
+            _returned(computation)
+        except Reverted as error:
+            return 0, error
+        except ValidationError as error:
+            return 0, Reverted(f"the message cannot be sent: {error}", place=_hex(sender))
+        return int(vm.finalize_gas_used(spoof, computation)), None
+
+    def balance(self, address: bytes) -> int:
+        return int(self._vm().state.get_balance(address))
+
+    def nonce(self, address: bytes) -> int:
+        return int(self._vm().state.get_nonce(address))
+
+    def code(self, address: bytes) -> bytes:
+        return bytes(self._vm().state.get_code(address))
+
+    def storage(self, address: bytes, slot: int) -> int:
+        return int(self._vm().state.get_storage(address, slot))
+
+    def proof(self, address: bytes, slots: Sequence[int]) -> Proof:
+        """Account and slots with their Merkle-Patricia nodes: https://eips.ethereum.org/EIPS/eip-1186"""
+        accounts = HexaryTrie(self._source.db, self.header.state_root)
+        found = accounts.get(keccak256(address))
+        nonce, balance, root, code = rlp.decode(found) if found else (b"", b"", EMPTY_TRIE, EMPTY_CODE)
+        storage = HexaryTrie(self._source.db, bytes(root))
+        each = []
+        for slot in slots:
+            path = keccak256(slot.to_bytes(32, "big"))
+            value = storage.get(path)
+            each.append((slot, int.from_bytes(rlp.decode(value), "big") if value else 0, _path(storage, path)))
+        return Proof(
+            int.from_bytes(nonce, "big"), int.from_bytes(balance, "big"), bytes(root), bytes(code),
+            _path(accounts, keccak256(address)), tuple(each),
+        )  # fmt: skip
+
+
+EMPTY_TRIE = keccak256(rlp.encode(b""))
+EMPTY_CODE = keccak256(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An account's fields and (slot, value, nodes) for each slot."""
+
+    nonce: int
+    balance: int
+    storage_root: bytes
+    code_hash: bytes
+    account: tuple[bytes, ...]
+    slots: tuple[tuple[int, int, tuple[bytes, ...]], ...]
+
+
+def _path(trie: Any, key: bytes) -> tuple[bytes, ...]:
+    """Encoded nodes from the root to the key, or to where it would have been; nodes inside their parent are left out."""
+    if trie.root_hash == EMPTY_TRIE:
+        return ()
+    nodes = [bytes(rlp.encode(node)) for node in trie.get_proof(key)]
+    return tuple(n for i, n in enumerate(nodes) if i == 0 or len(n) >= 32)
+
+
+def _returned(computation: Any) -> bytes:
+    if not computation.is_error:
+        return bytes(computation.output)
+    error = computation.error
+    if isinstance(error, EvmRevert):
+        raise Reverted("the contract refused", data=bytes(computation.output))
+    if isinstance(error, VMError):
+        raise Reverted(f"the contract failed: {type(error).__name__}", data=bytes(computation.output))
+    raise error
+
+
+def _hex(address: bytes) -> str:
+    return "0x" + bytes(address).hex()
