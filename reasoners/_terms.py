@@ -213,6 +213,7 @@ DAPP_TERMS: tuple[str, ...] = (
     "brierScore",
     "brokenDimension",
     "burstable",
+    "byModel",
     "byRule",
     "carbonIntensity",
     "castBy",

@@ -307,7 +307,7 @@ contract People is Base {
         bytes32 at = node(which);
         bool mustFail = holder[at] != address(0) && block.timestamp <= protectedUntil[at];
         vm.prank(_person(who));
-        try registry.register(names[which % 3], uint64(bounded(duration, 1 hours, 60 days)), _person(who + 1), "x") {
+        try registry.register(names[which % 3], uint64(bounded(duration, 1 hours, 60 days)), _person(who / 3), "x") {
             if (mustFail) stolen = true;
             _note(at);
         } catch {}

@@ -56,6 +56,9 @@ HOMES = {  # methods of other rooms, imported when they are called
         "engine.orchestration.operation.serve",
     ),
     "simulate": "engine.orchestration.operation.simulate",
+    **dict.fromkeys(("anchor", "anchors", "prove_file"), "engine.ledger.anchoring.serve"),
+    **dict.fromkeys(("enforce", "assess", "reputation"), "engine.ledger.reputation"),
+    "adopt_graph": "engine.ledger.agreements.serve", "signed_graph": "engine.ledger.agreements.serve",
 }  # fmt: skip
 
 

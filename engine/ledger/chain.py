@@ -7,11 +7,11 @@ that was reported is on disk: an implementation acknowledges nothing that a cras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
-from engine.errors import InputError
+from engine.errors import BusyError, InputError
 
 Address = NewType("Address", str)
 Wei = NewType("Wei", int)
@@ -87,11 +87,31 @@ class StorageProof:
 
 
 class Reverted(InputError):
-    """A contract refused. `data` is what it said (ABI: four bytes of the error, its arguments); nothing was written."""
+    """A contract refused. `data` is what it said (ABI: four bytes of the error, its arguments).
 
-    def __init__(self, message: str, *, data: bytes = b"", place: str = "", remedy: str = "") -> None:
+    `error` and `arguments` are that data decoded, where the contract's ABI is known (`engine/ledger/contracts.py`).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        data: bytes = b"",
+        place: str = "",
+        remedy: str = "",
+        error: str = "",
+        arguments: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message, place=place, remedy=remedy)
-        self.data = data
+        self.data, self.error, self.arguments = data, error, dict(arguments or {})
+
+
+class Pending(BusyError):
+    """Sent, and in no block when patience ended. `transactions`: hashes of all its versions; ask `Chain.included` later."""
+
+    def __init__(self, message: str, transactions: Sequence[bytes], *, place: str = "", remedy: str = "") -> None:
+        super().__init__(message, place=place, remedy=remedy)
+        self.transactions = tuple(transactions)
 
 
 class Chain(Protocol):

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from engine.errors import InputError
 from engine.graph.hashing import keccak256
 
+T = TypeVar("T")
 Value = int | bool | str | bytes | Sequence[str]
 _DOMAIN_TYPE = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
@@ -92,52 +94,56 @@ def word(kind: str, value: object, name: str = "") -> bytes:
     """One member encoded: 32 bytes. Dynamic members and arrays by their hash."""
     try:
         if kind.endswith("[]"):
-            assert isinstance(value, Sequence)
+            if not isinstance(value, list | tuple):
+                raise TypeError(value)
             return keccak256(b"".join(word(kind[:-2], item, name) for item in value))
         return _ENCODERS[kind.rstrip("0123456789")](kind, value)
-    except (OverflowError, ValueError, TypeError, AttributeError, AssertionError, KeyError) as error:
+    except (OverflowError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{value!r} is no {kind}", place=name, rule="EIP-712 encodeData") from error
 
 
+def _of(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value
+
+
 def _unsigned(kind: str, value: object) -> bytes:
-    assert isinstance(value, int)
-    bits = int(kind[4:])
-    if not 0 <= value < 1 << bits:
+    number = _of(int, value)
+    if not 0 <= number < 1 << int(kind[4:]):
         raise OverflowError(value)
-    return value.to_bytes(32, "big")
+    return number.to_bytes(32, "big")
 
 
 def _signed(kind: str, value: object) -> bytes:
-    assert isinstance(value, int)
-    bits = int(kind[3:])
-    if not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+    number, half = _of(int, value), 1 << (int(kind[3:]) - 1)
+    if not -half <= number < half:
         raise OverflowError(value)
-    return value.to_bytes(32, "big", signed=True)
+    return number.to_bytes(32, "big", signed=True)
 
 
 def _bytes(kind: str, value: object) -> bytes:
-    assert isinstance(value, bytes)
+    raw = _of(bytes, value)
     if kind == "bytes":
-        return keccak256(value)
-    size = int(kind[5:])
-    if len(value) != size:
+        return keccak256(raw)
+    if len(raw) != int(kind[5:]):
         raise ValueError(value)
-    return value.ljust(32, b"\0")
+    return raw.ljust(32, b"\0")
 
 
 def _address(kind: str, value: object) -> bytes:
-    assert isinstance(value, str) and value[:2] == "0x" and len(value) == 42
-    return bytes(12) + bytes.fromhex(value[2:])
+    raw = bytes.fromhex(_of(str, value).removeprefix("0x"))
+    if len(raw) != 20:
+        raise ValueError(value)
+    return bytes(12) + raw
 
 
 def _string(kind: str, value: object) -> bytes:
-    assert isinstance(value, str)
-    return keccak256(value.encode())
+    return keccak256(_of(str, value).encode())
 
 
 def _bool(kind: str, value: object) -> bytes:
-    assert isinstance(value, bool)
-    return int(value).to_bytes(32, "big")
+    return _of(bool, value).to_bytes(32, "big")
 
 
 _ENCODERS: Mapping[str, Callable[[str, object], bytes]] = {

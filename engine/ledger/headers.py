@@ -15,7 +15,7 @@ from engine.graph.hashing import keccak256
 from engine.ledger.chain import Header
 
 # (JSON name, is a number): numbers lose leading zeros in RLP, bytes keep them
-_FIELDS: tuple[tuple[str, bool], ...] = (
+FIELDS: tuple[tuple[str, bool], ...] = (
     ("parentHash", False), ("sha3Uncles", False), ("miner", False), ("stateRoot", False), ("transactionsRoot", False),
     ("receiptsRoot", False), ("logsBloom", False), ("difficulty", True), ("number", True), ("gasLimit", True),
     ("gasUsed", True), ("timestamp", True), ("extraData", False), ("mixHash", False), ("nonce", False),
@@ -48,7 +48,7 @@ def from_json(block: Mapping[str, Any]) -> Header:
     import rlp
 
     fields: list[bytes] = []
-    for position, (name, number) in enumerate(_FIELDS):
+    for position, (name, number) in enumerate(FIELDS):
         value = block.get(name)
         if value is None:
             if position < _FIRST_OPTIONAL:
@@ -73,7 +73,7 @@ _BODY = {"hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawa
 
 
 def _unknown(block: Mapping[str, Any]) -> set[str]:
-    return {name for name in block if name not in _BODY and name not in {n for n, _ in _FIELDS}}
+    return {name for name in block if name not in _BODY and name not in {n for n, _ in FIELDS}}
 
 
 def _number(value: str) -> bytes:

@@ -26,7 +26,9 @@ def to_wei(tokens: ox.Literal | Decimal | str, place: str = "") -> int:
     try:
         wei = _EXACT.scaleb(Decimal(text), TOKEN_DIGITS)
     except InvalidOperation:
-        raise InputError(f"{text!r} is no amount", place=place, rule=_RULE, remedy="write a number such as 2.5") from None
+        raise InputError(
+            f"{text!r} is no amount", place=place, rule=_RULE, remedy="write a number such as 2.5"
+        ) from None
     if not wei.is_finite() or wei < 0 or wei != wei.to_integral_value():
         raise InputError(
             f"{text} is no amount of tokens", place=place, rule=_RULE, remedy="give 0 or more, with at most 18 decimals"

@@ -7,8 +7,8 @@ names heads by their position, each once. Everything here reads under the kernel
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import pyoxigraph as ox
 
@@ -29,22 +29,32 @@ STEP_LEAVES = 1_000  # of one commit's delta that a proof carries: 2 hashes each
 SHOWN_LINES = 100_000  # of one set: what a verifier has to read and hash
 
 Json = dict[str, Any]
-AnchorOf = Callable[[str, int], tuple[Json, list[list[Any]] | None] | None]
-"""`(graph, sequence)` -> the anchor's part and the head's way to its root (None: it stands alone); None: on no chain."""
+
+
+class Anchors(Protocol):
+    """Where heads are on a chain; `engine.ledger.anchoring.Anchors` is one."""
+
+    def find(self, graph: str, sequence: int) -> tuple[int, list[list[Any]] | None] | None:
+        """The number of an anchor that holds a head and the head's way to its root (None: it stands alone); None: no anchor."""
+        ...
+
+    def part(self, number: int, heads: Sequence[tuple[str, str, str]]) -> Json:
+        """An item of `anchors`, with what it proves of the authority over (graph, owner, author)."""
+        ...
 
 
 class Draft:
     """A proof file in the making: `head` and `prove` give positions, `result` the JSON value.
 
-    `anchors` tells where a head is on a chain (`engine.ledger.anchoring` makes such a function); None: nowhere.
+    `anchors` tells where heads are on a chain; None: nowhere.
     """
 
-    def __init__(self, kernel: Kernel, anchors: AnchorOf | None = None, *, step_leaves: int = STEP_LEAVES) -> None:
+    def __init__(self, kernel: Kernel, anchors: Anchors | None = None, *, step_leaves: int = STEP_LEAVES) -> None:
         self.kernel, self.step_leaves = kernel, step_leaves
-        self._anchor_of = anchors
+        self._anchors = anchors
         self._heads: dict[tuple[str, int], int] = {}
         self._sets: dict[tuple[int, tuple[str, ...]], int] = {}
-        self._anchors: list[Json] = []
+        self._used: dict[int, list[tuple[str, str, str]]] = {}  # anchor -> (graph, owner, author) of its heads
         self.heads: list[Json] = []
         self.sets: list[Json] = []
         self.extends: list[Json] = []
@@ -56,12 +66,11 @@ class Draft:
         key = (graph, entry.sequence)
         if key not in self._heads:
             part = head_part(self.kernel, graph, entry.sequence, step_leaves=self.step_leaves)
-            found = self._anchor_of(graph, entry.sequence) if self._anchor_of else None
+            found = self._anchors.find(graph, entry.sequence) if self._anchors else None
             if found is not None:
-                anchor, path = found
-                if anchor not in self._anchors:
-                    self._anchors.append(anchor)
-                part["anchor"] = {"anchor": self._anchors.index(anchor), "path": path}
+                number, path = found
+                self._used.setdefault(number, []).append((graph, info_of(self.kernel, graph).owner, entry.author))
+                part["anchor"] = {"anchor": list(self._used).index(number), "path": path}
             self._heads[key] = len(self.heads)
             self.heads.append(part)
         return self._heads[key]
@@ -90,7 +99,8 @@ class Draft:
 
     def result(self, answer: Json | None = None) -> Json:
         """The proof file's value."""
-        return bundle(self.heads, self.sets, self.extends, self._anchors, self.checkpoints, answer)
+        anchors = [self._anchors.part(number, heads) for number, heads in self._used.items()] if self._anchors else []
+        return bundle(self.heads, self.sets, self.extends, anchors, self.checkpoints, answer)
 
 
 def bundle(
@@ -311,6 +321,6 @@ def _below(iri: str, node: str) -> bool:
 
 
 __all__ = [
-    "FORMAT", "AnchorOf", "Draft", "bundle", "entry_of", "head_part", "past_tree", "past_triples", "sequence_at",
+    "FORMAT", "Anchors", "Draft", "bundle", "entry_of", "head_part", "past_tree", "past_triples", "sequence_at",
     "set_part", "subjects_under",
 ]  # fmt: skip

@@ -37,11 +37,8 @@ def make(
     if bad:
         raise InputError(f"the weight of {bad[0]} is negative", rule="weights of at least 0", remedy="correct it")
     bound = {ox.Variable("application"): application}
-    scopes = tuple(
-        dict.fromkeys(
-            r[0] for r in view.select(views["ledger-scopes"], substitutions=bound) if isinstance(r[0], ox.NamedNode)
-        )
-    )
+    asked = view.select(views["ledger-scopes"], substitutions=bound)
+    scopes = tuple(dict.fromkeys(s for row in asked if isinstance(s := row["scope"], ox.NamedNode)))
     if not scopes:
         raise InputError(
             "this application asks for no ledger", place=application.value, rule="dapp:hasTransactionType, or a dapp:LedgerRequirement",
@@ -63,7 +60,7 @@ def make(
         application=application,
         candidates=tuple(c for s in scopes for c in _told(ranked[s], options)),
         rejections=tuple(r for s in scopes for r in _rejections(s, ledgers, judgement)),
-        conflicts=tuple(c for s in scopes if (c := _conflict(view, s, ledgers, judgement)) is not None),
+        conflicts=tuple(clash for s in scopes if (clash := _conflict(view, s, ledgers, judgement)) is not None),
         parts=tuple(_sums(taken)),
         rules=tuple(sorted(judgement.rules, key=lambda r: r.value)),
         objective=sum(c.score or 0.0 for c in taken) if taken else None,

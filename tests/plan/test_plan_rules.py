@@ -166,7 +166,38 @@ def host_down(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.host("two", other, state="Lost" if bad else "Running")
 
 
+def assess(world: World, provider: ox.NamedNode, bound: float, *, by: str = "") -> ox.NamedNode:
+    """An assessment over all dimensions, of the application's owner or under another authority."""
+    name = f"reputation-{local(provider)}"
+    iri = ox.NamedNode(node(name).value.replace("ab" * 20, by)) if by else node(name)
+    world.add(iri, RDF.type, DAPP.ReputationAssessment)
+    world.add(iri, DAPP.ofParticipant, provider)
+    return world.add(iri, DAPP.reputationBound, bound)
+
+
+def reputation(*, soft: bool = False) -> Sample:
+    def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
+        world.requires(
+            world.app,
+            "wish",
+            "Reputation",
+            "AtLeast",
+            0.6,
+            kind="QualityRequirement",
+            soft=soft,
+            weight=100 if soft else None,
+        )
+        assess(world, node("provider"), 0.9)
+        other = world.provider("other-provider", "Country-DE")
+        assess(world, other, 0.59 if bad else 0.61)
+        world.offer("other", node("good-type"), node("home"), 1.0, other)
+
+    return build
+
+
 SAMPLES: dict[str, Sample] = {
+    "plan-reputation": reputation(),
+    "plan-soft-reputation": reputation(soft=True),
     "plan-provisioning-time": provisioning(),
     "plan-soft-provisioning-time": provisioning(soft=True),
     "plan-unreachable": unreachable(),
@@ -200,7 +231,7 @@ SAMPLES: dict[str, Sample] = {
 
 def test_samples_are_complete() -> None:
     assert {local(r.iri) for r in SHIPPED} == set(SAMPLES)
-    assert len(SHIPPED) == 28
+    assert len(SHIPPED) == 30
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

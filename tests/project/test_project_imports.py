@@ -40,6 +40,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "reasoners/sparql/footprint.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
     ),
     "rich": ("engine/commands/*",),
+    "scipy": ("reasoners/audit/beta.py",),
     "sentence_transformers": ("engine/search/embed.py",),
     "sha3": ("engine/graph/hashing.py",),
     "torch": ("engine/search/embed.py",),

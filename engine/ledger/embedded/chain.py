@@ -50,13 +50,13 @@ class EmbeddedChain:
 
     def _begin(self, genesis: Genesis) -> str:
         """Write block 0, unless another process was faster. The stored genesis."""
-        from engine.ledger.embedded.evm import genesis_header, rlp
+        from engine.ledger.embedded.evm import encoded, genesis_header
 
         with self.store.block():
             stored = self.store.meta("genesis")
             if stored is None:
                 header = genesis_header(self.store, genesis)
-                self.store.put_block(0, header.hash, rlp.encode(header), [], [])
+                self.store.put_block(0, header.hash, encoded(header), [], [])
                 stored = json.dumps(genesis.json(), sort_keys=True)
                 self.store.put_meta("genesis", stored)
                 self.store.put_meta("rules", json.dumps([list(r) for r in genesis.rules]))
@@ -168,7 +168,9 @@ class EmbeddedChain:
         with self.store.block():
             if height <= self.store.head():
                 raise InputError(
-                    "rules do not change in the past", place=f"height {height}", remedy=f"the head is {self.store.head()}"
+                    "rules do not change in the past",
+                    place=f"height {height}",
+                    remedy=f"the head is {self.store.head()}",
                 )
             rules = checked([*(r for r in self.rules if r[0] != height), (height, name)])
             self.store.put_meta("rules", json.dumps([list(r) for r in rules]))
@@ -182,6 +184,12 @@ class EmbeddedChain:
                 block.apply(transaction)
             digest = self._write(block)
         return [_inclusion(o.row, o.logs, digest) for o in block.outcomes]
+
+    def read_transaction(self, signed: bytes) -> tuple[bytes, int]:
+        """(sender, nonce) of a signed transaction; InputError when it is none of this chain."""
+        from engine.ledger.embedded.evm import read_transaction
+
+        return read_transaction(signed, self.rules, self.store.head() + 1, self.chain_id)
 
     def block_rlp(self, number: int) -> bytes:
         """A block as `import_block` of a replica takes it."""
@@ -197,7 +205,7 @@ class EmbeddedChain:
 
         A block that is here already changes nothing. IntegrityError when it does not follow from the head or differs.
         """
-        from engine.ledger.embedded.evm import Block, decoded, decoded_block, rlp
+        from engine.ledger.embedded.evm import Block, decoded, decoded_block
         from engine.ledger.headers import header_of
 
         header, transactions = decoded_block(block)
@@ -221,7 +229,7 @@ class EmbeddedChain:
                 )  # fmt: skip
                 for transaction in transactions:
                     made.apply(transaction)
-            except (InputError, rlp.exceptions.RLPException) as error:
+            except InputError as error:
                 raise IntegrityError(f"this block breaks the rules: {error}", place=claimed.hash.hex()) from error
             if made.seal().hash != claimed.hash:
                 raise IntegrityError(
@@ -250,13 +258,9 @@ class EmbeddedChain:
         head = self.store.header()
         assert head is not None
         parent = decoded(head[2])
-        return Block(
-            self.store, self.rules, self.chain_id, parent, time=max(int(self._clock()), parent.timestamp)
-        )
+        return Block(self.store, self.rules, self.chain_id, parent, time=max(int(self._clock()), parent.timestamp))
 
-    def _apply(
-        self, block: Block, message: Message, *, keep_reverts: bool, keep_out_of_gas: bool = True
-    ) -> Outcome:
+    def _apply(self, block: Block, message: Message, *, keep_reverts: bool, keep_out_of_gas: bool = True) -> Outcome:
         sender = lower(message.sender)
         signed = self._accounts.sign(
             sender,
@@ -274,13 +278,13 @@ class EmbeddedChain:
         return self._put(block)
 
     def _put(self, block: Block) -> bytes:
-        from engine.ledger.embedded.evm import rlp
+        from engine.ledger.embedded.evm import encoded
 
-        encoded = bytes(rlp.encode(block.header))
-        digest = keccak256(encoded)
+        header = encoded(block.header)
+        digest = keccak256(header)
         rows: list[Row] = [o.row for o in block.outcomes]
         logs = [e for o in block.outcomes for e in o.logs]
-        self.store.put_block(block.number, digest, encoded, rows, logs)
+        self.store.put_block(block.number, digest, header, rows, logs)
         return digest
 
 
@@ -290,5 +294,3 @@ def _inclusion(row: Row, logs: tuple[Log, ...], digest: bytes) -> Inclusion:
     return Inclusion(
         row.hash, row.block, row.succeeded, row.gas_used, contract, placed, digest, Wei(row.fee), row.output
     )
-
-

@@ -15,14 +15,17 @@ import rlp
 from eth.db.atomic import AtomicDB
 from eth.db.backends.base import BaseDB
 from eth.db.trie import make_trie_root_and_nodes
-from eth.exceptions import OutOfGas, VMError
+from eth.exceptions import OutOfGas, UnrecognizedTransactionType, VMError
 from eth.exceptions import Revert as EvmRevert
 from eth.vm.chain_context import ChainContext
 from eth.vm.header import HeaderSedes
-from eth.vm.message import Message as Call
+from eth.vm.message import Message as EvmMessage
 from eth.vm.spoof import SpoofTransaction
-from eth_utils import ValidationError
-from trie import HexaryTrie
+from eth_keys.exceptions import BadSignature
+from eth_keys.exceptions import ValidationError as KeysValidationError
+from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException
+from trie.hexary import HexaryTrie
 
 from engine.errors import InputError, IntegrityError
 from engine.graph.hashing import keccak256
@@ -32,9 +35,14 @@ from engine.ledger.embedded.schedule import Genesis, Rules
 from engine.ledger.embedded.store import Row, Store
 
 NOBODY = bytes(20)
+BLOBS = 3  # transaction type
+_UNREADABLE = (
+    ValidationError, RLPException, BadSignature, KeysValidationError, UnrecognizedTransactionType, ValueError, TypeError,
+    IndexError,
+)  # fmt: skip
 
 
-class _Nodes(BaseDB):  # type: ignore[misc]
+class _Nodes(BaseDB):
     """The store as py-evm wants a database. Nothing is written outside of a block."""
 
     def __init__(self, store: Store) -> None:
@@ -73,8 +81,16 @@ class _Source:
 
 
 def decoded(header: bytes) -> Any:
-    """py-evm's header of an RLP."""
-    return rlp.decode(header, HeaderSedes)
+    """py-evm's header of an RLP; InputError when it is none."""
+    try:
+        return rlp.decode(header, HeaderSedes)
+    except (RLPException, ValueError, TypeError) as error:
+        raise InputError("not a block header", rule="RLP of a header's fields") from error
+
+
+def encoded(header: Any) -> bytes:
+    """A header's RLP."""
+    return bytes(rlp.encode(header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,15 @@ class Block:
     """A block in the making on top of `parent`."""
 
     def __init__(
-        self, store: Store, rules: Rules, chain_id: int, parent: Any, *, time: int, coinbase: bytes = NOBODY, extra: bytes = b""
+        self,
+        store: Store,
+        rules: Rules,
+        chain_id: int,
+        parent: Any,
+        *,
+        time: int,
+        coinbase: bytes = NOBODY,
+        extra: bytes = b"",
     ) -> None:
         self.header = next_header(rules, parent, time=time, coinbase=coinbase, extra=extra)
         self.number = int(self.header.block_number)
@@ -127,7 +151,11 @@ class Block:
 
         InputError when it cannot be in this block at all.
         """
-        transaction, sender = self._checked(signed)
+        transaction, sender = checked(signed, self._decode, self.chain_id)
+        try:
+            self._vm.validate_transaction_against_header(self.header, transaction)
+        except ValidationError as error:
+            raise InputError(f"it does not fit into block {self.number}: {error}", place=_hex(sender)) from error
         state = self._vm.state
         state.lock_changes()
         before = state.snapshot()
@@ -147,29 +175,6 @@ class Block:
         self.outcomes.append(outcome)
         self._logs += len(outcome.logs)
         return outcome
-
-    def _checked(self, signed: bytes) -> tuple[Any, bytes]:
-        """Decode and check what py-evm does not: the chain id (EIP-155, EIP-2718) and the relation of fees (EIP-1559)."""
-        try:
-            transaction = self._decode(signed)
-            sender = bytes(transaction.sender)
-            self._vm.validate_transaction_against_header(self.header, transaction)
-        except (ValidationError, rlp.exceptions.RLPException, ValueError, TypeError, IndexError) as error:
-            raise InputError(f"not a transaction of this chain: {error}", place=f"block {self.number}") from error
-        except Exception as error:  # eth_keys raises its own root for a bad signature
-            if type(error).__module__.startswith("eth_keys"):
-                raise InputError("a transaction with a bad signature", place=f"block {self.number}") from error
-            raise
-        if transaction.chain_id != self.chain_id:
-            raise InputError(
-                f"a transaction for chain {transaction.chain_id or 'any'}, this is {self.chain_id}",
-                place=_hex(sender), rule="EIP-155",
-            )  # fmt: skip
-        if getattr(transaction, "type_id", None) == 3:
-            raise InputError("this chain takes no blobs", place=_hex(sender), rule="EIP-4844")
-        if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
-            raise InputError("the tip is more than the fee", place=_hex(sender), rule="EIP-1559")
-        return transaction, sender
 
     def _outcome(self, signed: bytes, transaction: Any, sender: bytes, computation: Any, receipt: Any) -> Outcome:
         digest, number = keccak256(signed), self.number
@@ -200,6 +205,29 @@ class Block:
         return self.header
 
 
+def checked(signed: bytes, decode: Callable[[bytes], Any], chain_id: int) -> tuple[Any, bytes]:
+    """(transaction, sender), checked for what py-evm does not: chain id (EIP-155, EIP-2718), relation of fees (EIP-1559)."""
+    try:
+        transaction = decode(signed)
+        sender = bytes(transaction.sender)
+    except _UNREADABLE as error:
+        raise InputError(f"not a transaction: {error}", rule="EIP-2718", remedy="send it signed and encoded") from error
+    if transaction.chain_id != chain_id:
+        named = "any chain" if transaction.chain_id is None else f"chain {transaction.chain_id}"
+        raise InputError(f"a transaction for {named}, this is {chain_id}", place=_hex(sender), rule="EIP-155")
+    if getattr(transaction, "type_id", None) == BLOBS:
+        raise InputError("this chain takes no blobs", place=_hex(sender), rule="EIP-4844")
+    if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
+        raise InputError("the tip is more than the fee", place=_hex(sender), rule="EIP-1559")
+    return transaction, sender
+
+
+def read_transaction(signed: bytes, rules: Rules, height: int, chain_id: int) -> tuple[bytes, int]:
+    """(sender, nonce) of a signed transaction for this chain."""
+    transaction, sender = checked(signed, vm_class(rules, height).get_transaction_builder().decode, chain_id)
+    return sender, int(transaction.nonce)
+
+
 def encoded_block(header: bytes, transactions: Sequence[bytes]) -> bytes:
     """A block as it goes to a replica: https://eips.ethereum.org/EIPS/eip-4895 (no uncles, no withdrawals)."""
     body = [rlp.decode(t) if t[0] >= 0xC0 else t for t in transactions]
@@ -212,8 +240,10 @@ def decoded_block(block: bytes) -> tuple[bytes, list[bytes]]:
         header, transactions, uncles, withdrawals = rlp.decode(block)
         if uncles or withdrawals:
             raise InputError("a block of this chain has no uncles and no withdrawals")
-        return bytes(rlp.encode(header)), [bytes(t) if isinstance(t, bytes) else bytes(rlp.encode(t)) for t in transactions]
-    except (rlp.exceptions.RLPException, ValueError, TypeError) as error:
+        return bytes(rlp.encode(header)), [
+            bytes(t) if isinstance(t, bytes) else bytes(rlp.encode(t)) for t in transactions
+        ]
+    except (RLPException, ValueError, TypeError) as error:
         raise InputError("not a block", rule="RLP of [header, transactions, uncles, withdrawals]") from error
 
 
@@ -238,7 +268,8 @@ class View:
         context = state.get_transaction_context_class()(gas_price=0, origin=sender)
         code = data if to is None else state.get_code(to)
         made = keccak256(sender + data)[12:] if to is None else None
-        message = Call(
+        call: Any = EvmMessage
+        message = call(
             gas=gas or self.header.gas_limit, to=b"" if to is None else to, sender=sender, value=value,
             data=b"" if to is None else data, code=code, create_address=made,
         )  # fmt: skip
@@ -264,9 +295,7 @@ class View:
                 low = middle
         return high
 
-    def _try(
-        self, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int
-    ) -> tuple[int, Reverted | None]:
+    def _try(self, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int) -> tuple[int, Reverted | None]:
         vm = self._vm()
         builder = vm.get_transaction_builder()
         unsigned = builder.create_unsigned_transaction(

@@ -13,20 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eth.vm.base import VM
-from eth.vm.forks import CancunVM, PragueVM, ShanghaiVM
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.shanghai import ShanghaiVM
 from eth_hash.auto import keccak
-from eth_hash.backends import pysha3
 
 from engine.errors import IntegrityError
+from engine.graph.hashing import keccak256
 from engine.ledger.embedded.schedule import name_at
 
-keccak.hasher = pysha3.backend.keccak256  # five times as fast as the default pycryptodome
+setattr(keccak, "hasher", keccak256)  # five times as fast as the default, pycryptodome  # noqa: B010
 
 FREE = 0
 
 
-def _ours(base: type[VM]) -> type[VM]:
+def _ours(base: Any) -> Any:
     make = base.create_header_from_parent
 
     def create_header_from_parent(parent: Any, **fields: Any) -> Any:
@@ -38,17 +39,15 @@ def _ours(base: type[VM]) -> type[VM]:
     })  # fmt: skip
 
 
-VMS: dict[str, type[VM]] = {"shanghai": _ours(ShanghaiVM), "cancun": _ours(CancunVM), "prague": _ours(PragueVM)}
+VMS: dict[str, Any] = {"shanghai": _ours(ShanghaiVM), "cancun": _ours(CancunVM), "prague": _ours(PragueVM)}
 
 
-def vm_class(rules: Sequence[tuple[int, str]], height: int) -> type[VM]:
+def vm_class(rules: Sequence[tuple[int, str]], height: int) -> Any:
     """The EVM of a block of this height."""
     return VMS[name_at(rules, height)]
 
 
-def next_header(
-    rules: Sequence[tuple[int, str]], parent: Any, *, time: int, coinbase: bytes, extra: bytes
-) -> Any:
+def next_header(rules: Sequence[tuple[int, str]], parent: Any, *, time: int, coinbase: bytes, extra: bytes) -> Any:
     """The header that a child of `parent` starts from, before its transactions."""
     header = vm_class(rules, parent.block_number + 1).create_header_from_parent(
         parent, timestamp=time, coinbase=coinbase, extra_data=extra, gas_limit=parent.gas_limit

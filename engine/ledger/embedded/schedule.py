@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from engine.errors import InputError, did_you_mean
@@ -64,9 +65,9 @@ def checked(rules: Sequence[tuple[int, str]]) -> Rules:
     heights, order = [h for h, _ in rules], [NAMES.index(n) for _, n in rules]
     if not rules or heights[0] != 0:
         raise InputError("a schedule of rules begins at height 0", place=str(list(rules)))
-    if any(a >= b for a, b in zip(heights, heights[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(heights)):
         raise InputError("heights of a schedule must rise", place=str(list(rules)))
-    if any(a >= b for a, b in zip(order, order[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(order)):
         raise InputError("rules only become newer", place=str(list(rules)), remedy=f"the order is {', '.join(NAMES)}")
     return tuple(rules)
 

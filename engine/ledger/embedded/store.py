@@ -116,7 +116,18 @@ class Store:
         self._db.executemany(
             "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (r.hash, r.block, r.position, r.raw, r.sender, int(r.succeeded), r.gas_used, str(r.fee), r.contract, r.output)
+                (
+                    r.hash,
+                    r.block,
+                    r.position,
+                    r.raw,
+                    r.sender,
+                    int(r.succeeded),
+                    r.gas_used,
+                    str(r.fee),
+                    r.contract,
+                    r.output,
+                )
                 for r in rows
             ],
         )
@@ -238,5 +249,7 @@ def _row(r: Any) -> Row:
 
 def _busy(error: sqlite3.OperationalError, path: Path) -> BusyError | InputError:
     if "unable to open" in str(error) or "readonly" in str(error):
-        return InputError("this chain's file cannot be opened", place=str(path), remedy="check the folder's permissions")
+        return InputError(
+            "this chain's file cannot be opened", place=str(path), remedy="check the folder's permissions"
+        )
     return BusyError(f"the chain's file is busy ({error})", place=str(path), remedy="try again")
