@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from verifier import trees
@@ -28,6 +27,7 @@ SHIPPED = "https://w3id.org/dappops/policy/shipped/"
 _GRAPH = re.compile(r"[a-z][a-z0-9+.-]*://[^?#]*/g/(0x[0-9a-f]{40})/[a-z0-9][a-z0-9._-]{0,63}").fullmatch
 _HEAD = keccak(b"dappops/head/1")
 MAX_TRANSFERS = 64
+SHOWN_LINES = 50  # of one set, in the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +73,51 @@ def verify(source: bytes | str | Mapping[str, Any], rpc: str | Rpc | None = None
             complete.setdefault(proof.head, []).append(proof)
     for number, head in enumerate(file.heads):
         _head(work, head, f"heads[{number}]", complete.get(number, []))
+    good: set[int] = set()
     for number, proof in enumerate(file.sets):
         if report.judge("statements", f"sets[{number}]", check_set(proof, file.heads[proof.head])):
-            report.show(_statement(proof, file.heads[proof.head]))
+            good.add(number)
+            if file.answer is None:  # else the rows say it
+                _show_set(report, proof, file.heads[proof.head])
     for number, extension in enumerate(file.extends):
         fault = check_history(extension, file.heads)
         if report.judge("history only grew", f"extends[{number}]", fault):
             old, new = file.heads[extension.old], file.heads[extension.new]
             report.show(f"commits 1 to {old.sequence} of <{old.graph}> are the first of commits 1 to {new.sequence}")
     if file.answer is not None:
-        _answer(work)
+        _answer(work, good)
     if report.holds:
         report.believe("nobody", "that these are the newest heads: a proof speaks of the state under its head")
     return report
 
 
-def _answer(work: _Work) -> None:
-    if find_spec("verifier.answers") is None:
-        work.report.judge("answer", "answer", "this verifier cannot check answers")
+def _answer(work: _Work, good: Collection[int]) -> None:
+    """Section Answers: the rows' verdicts, by `verifier.answers`."""
+    file, report = work.file, work.report
+    try:
+        from verifier import answers
+    except ImportError as error:
+        report.judge("answer", "answer", f"this verifier cannot check answers here: {error}")
         return
-    from importlib import import_module
-
-    import_module("verifier.answers").check(work.report, work.file)
+    try:
+        found = answers.check(file.answer, file.heads, file.sets, lambda number: number in good)
+    except Malformed as error:
+        report.judge("answer", error.place, error.message)
+        return
+    for problem in found.problems:
+        report.judge("answer", "answer", problem)
+    for number, row in enumerate(found.rows):
+        if row.status == answers.FAILED:
+            report.judge("row", f"answer.rows[{number}]", "; ".join(row.labels) or "it is not proven")
+    counts = ", ".join(f"{found.count(s)} {s}" for s in (answers.PROVEN, answers.CONDITIONAL, answers.UNPROVEN))
+    if report.judge("rows of the answer", "answer", None if found.holds else "not every row is what it claims to be"):
+        report.show(f"answer to {short(found.query)}: {len(found.rows)} rows, {counts}")
+        for row in found.rows[:SHOWN_LINES]:
+            values = " ".join(short(v) if v is not None else "-" for v in row.values)
+            labels = f" ({short('; '.join(row.labels))})" if row.labels else ""
+            report.show(f"  {row.status}: {values}{labels}")
+        for text in found.trust:
+            report.believe("the node that answered", text.removesuffix(": of the node"))
 
 
 # -- heads -----------------------------------------------------------------------------------------------------------
@@ -256,11 +279,15 @@ def check_history(extension: Extension, heads: list[Head]) -> str | None:
     return None
 
 
-def _statement(proof: SetProof, head: Head) -> str:
-    pattern = " ".join("?" if term is None else short(term, 120) for term in proof.pattern)
+def _show_set(report: Report, proof: SetProof, head: Head) -> None:
+    pattern = " ".join("?" if term is None else short(term) for term in proof.pattern)
     found = f"exactly {len(proof.lines)}" if proof.lines else "no"
     noun = "statement" if len(proof.lines) == 1 else "statements"
-    return f"<{head.graph}> at commit {head.sequence} holds {found} {noun} of the form {pattern}"
+    report.show(f"<{head.graph}> at commit {head.sequence} holds {found} {noun} of the form {pattern}")
+    for line in proof.lines[:SHOWN_LINES]:
+        report.show(f"  {line}")
+    if len(proof.lines) > SHOWN_LINES:
+        report.show(f"  … and {len(proof.lines) - SHOWN_LINES} more")
 
 
 # -- chain -----------------------------------------------------------------------------------------------------------
@@ -272,7 +299,8 @@ def _anchor(work: _Work, anchor: Anchor, place: str) -> Block | None:
         return None
     work.report.judge("the registry held it", place, None)
     _on_chain(work, found, place)
-    sealer = f"whoever seals chain {found.chain} (block {found.number} names {found.beneficiary})"
+    named = "nobody" if not int(found.beneficiary, 16) else found.beneficiary
+    sealer = f"whoever seals chain {found.chain} (block {found.number} names {named})"
     work.report.believe(
         sealer, "the order and time of its blocks; of a chain that the party under check seals, no more than order"
     )

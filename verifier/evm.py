@@ -180,7 +180,7 @@ def check_anchor(anchor: Anchor) -> Block:
     if anchor.kind == "batch" and slots.get(batch_slot(anchor.submitter)) != int.from_bytes(anchor.root, "big"):
         raise BadProofError("the submitter's batch has another root")
     return Block(
-        anchor.chain, anchor.contract, _number(header[8], 8), _number(header[11], 8), keccak(anchor.header),
+        anchor.chain, anchor.contract, _number(header[8], 6), _number(header[11], 6), keccak(anchor.header),
         "0x" + beneficiary.hex(), storage_root, code_hash, slots,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 State = Literal["holds", "fails", "not checked"]
-_SHOWN = 200  # characters of one text from a file
+_SHOWN = 400  # characters of one text from a file
 
 
 @dataclass(frozen=True, slots=True)

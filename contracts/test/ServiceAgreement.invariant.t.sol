@@ -8,8 +8,10 @@ import {IServiceAgreement} from "../src/interfaces/IServiceAgreement.sol";
 contract AgreementHandler is AgreementBase {
     IServiceAgreement.Terms[] private _made;
     address[] public accounts;
+    address private immutable _test;
 
     constructor() {
+        _test = msg.sender;
         prepare(address(0));
         accounts.push(provider);
         accounts.push(consumer);
@@ -89,6 +91,7 @@ contract AgreementHandler is AgreementBase {
 
     /// @dev Nobody helps: anyone expires what is open, everyone withdraws.
     function windUp() external returns (uint256 left) {
+        if (msg.sender != _test) return 0;
         vm.warp(block.timestamp + 201);
         for (uint256 i = 0; i < _made.length; ++i) {
             if (agreements.stateOf(agreements.identifierOf(_made[i])) == IServiceAgreement.State.Open) {

@@ -1,15 +1,12 @@
-"""Commands about the past: log, diff, revert, redact, prove, verify."""
+"""Commands about the past: log, diff, revert, redact."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands.output import Context, command, count, iri_node, line, lines, narrow, short, table
-from engine.errors import InputError
+from engine.commands.output import Context, command, count, iri_node, line, narrow, short, table
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
@@ -97,40 +94,6 @@ def redact(context: Context, subject: str, graph: str, reason: str) -> None:
     )
 
 
-@command()
-@click.argument("terms", nargs=-1, required=True)
-@click.option("--graph", required=True, help="Graph IRI or short name.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the proof here.")
-def prove(context: Context, terms: tuple[str, ...], graph: str, output: Path | None) -> None:
-    """A proof that a graph holds exactly these statements for SUBJECT [PREDICATE [OBJECT]], or none.
-
-    TERMS are IRIs, prefix:name, local names, or N-Triples terms such as '"text"' and '"4"^^<…integer>'.
-    """
-    if len(terms) > 3:
-        raise click.UsageError(f"{len(terms)} terms: give SUBJECT, or SUBJECT PREDICATE, or SUBJECT PREDICATE OBJECT")
-    with context.open() as kb:
-        names = dict(zip(("subject", "predicate", "object"), (_term(kb, t) for t in terms), strict=False))
-        result = kb.call("prove", graph=_graph(kb, graph), **names)
-        info = {g["iri"]: g for g in kb.info()["graphs"]}[result["graph"]]
-        result["root"], result["head"] = info["root"], info["head"]
-    if output:
-        output.write_text(json.dumps(result, indent=1), encoding="utf-8")
-
-    def text() -> None:
-        held = result["proof"]["lines"]
-        for each in held[:SHOWN]:
-            line(each)
-        line(
-            f"{count(len(held), 'statement')} proven under root {result['root']}"
-            if held
-            else f"proven absent under root {result['root']}"
-        )
-        if output:
-            line(f"written to {output}; anybody checks it with `dappops verify {output}`")
-
-    context.emit(result, text)
-
-
 def _graph(kb: KnowledgeBase, name: str | None) -> Any:
     """IRI of a graph that is there, or None for None."""
     from engine.commands.graph import known_graph
@@ -145,60 +108,6 @@ def _term(kb: KnowledgeBase, text: str) -> str:
     from engine.commands.graph import find
 
     return str(iri_node(find(kb, text)))
-
-
-@command()
-@click.argument("proof", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.option("--root", help="Root (hex) the proof must lead to; default: the one in the file.")
-def verify(context: Context, proof: Path | None, root: str | None) -> None:
-    """Recompute every signature, hash and root of the log; or check a PROOF file, which needs no knowledge base."""
-    if proof is not None:
-        _verify_proof(context, proof, root)
-        return
-    if root:
-        raise click.UsageError("--root needs a PROOF file")
-    with context.open() as kb:
-        counts = kb.call("verify")
-    trust = "All of it is sealed by this node alone: it proves order and time to nobody else until it is anchored or co-signed."
-    told = f"{count(counts['commits'], 'commit')} in {count(counts['transactions'], 'transaction')} verify ({counts['redacted']} redacted)"
-    context.emit({**counts, "trust": trust}, lines(told, trust))
-
-
-def _verify_proof(context: Context, path: Path, root: str | None) -> None:
-    """Check a proof file; InputError when it is none or does not hold."""
-    from engine.graph.proofs import Proof, check
-
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        wanted = bytes.fromhex(root or body["root"])
-        proof = Proof.from_json(body["proof"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"this is no proof file: {error}", place=str(path), rule="JSON with root and proof, as `dappops prove -o` writes it",
-            remedy="make one with `dappops prove SUBJECT --graph GRAPH -o FILE`",
-        ) from error  # fmt: skip
-    if body.get("graph", proof.graph) != proof.graph:
-        raise InputError(
-            "the file names another graph than the proof",
-            place=str(path),
-            remedy="ask its issuer for a proof of that graph",
-        )
-    check(proof, wanted)
-    result: dict[str, Any] = {
-        "valid": True,
-        "root": wanted.hex(),
-        "graph": proof.graph,
-        "statements": list(proof.lines),
-    }
-    trust = "This shows what the graph under that root holds; that the root is the graph's head is its author's and node's word."
-    what = lines(*proof.lines[:SHOWN]) if proof.lines else lines(f"nothing matches {[p for p in proof.pattern if p]}")
-
-    def text() -> None:
-        what()
-        line(f"valid under root {wanted.hex()} of <{proof.graph}>")
-        line(trust)
-
-    context.emit(result, text)
 
 
 def receipt_line(receipt: dict[str, Any]) -> str:

@@ -56,6 +56,11 @@ HOMES = {  # methods of other rooms, imported when they are called
         "engine.orchestration.operation.serve",
     ),
     "simulate": "engine.orchestration.operation.simulate",
+    "prove_query": "engine.ledger.answers.serve",
+    **dict.fromkeys(
+        ("publish_ledger", "forget_ledger", "publish_checkpoint", "publish_upgrade", "ledger_profiles", "choose_ledger"),
+        "engine.ledger.chains.serve",
+    ),
     **dict.fromkeys(("anchor", "anchors", "prove_file"), "engine.ledger.anchoring.serve"),
     **dict.fromkeys(("enforce", "assess", "reputation"), "engine.ledger.reputation"),
     "adopt_graph": "engine.ledger.agreements.serve", "signed_graph": "engine.ledger.agreements.serve",

@@ -31,6 +31,8 @@ KINDS = ("embedded", "json-rpc")
 SYSTEM = ("GraphRegistry", "ParticipantRegistry", "NameRegistry", "ServiceAgreement")
 """Deployed on every chain, in this order. A Gateway is deployed when it is known which chains it believes."""
 SUPPLY = 10**27
+COSIGNERS = "cosigners.json"
+"""In the folder of a chain that has co-signers: who they are."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -77,6 +79,16 @@ class Connected:
                 remedy=f"it has: {known}",
             )
         return Contract(self.chain, address, name)
+
+    def close(self) -> None:
+        """Let go of the chain's files or connection."""
+        _close(self.chain)
+
+    def __enter__(self) -> Connected:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def chains_folder(home: Path) -> Path:
@@ -174,9 +186,12 @@ def connect(home: Path, name: str = DEFAULT, *, keys: KeyRing, clock: Callable[[
 def open_chain(found: ChainRecord, keys: KeyRing, *, clock: Callable[[], float] = time.time) -> Chain:
     """The chain behind a record."""
     if found.kind == "embedded":
+        from engine.ledger.chains.finality import CoSignedChain
         from engine.ledger.embedded.chain import EmbeddedChain
 
         begin = Genesis.of(found.genesis) if found.genesis else None
+        if (found.folder / COSIGNERS).is_file():
+            return CoSignedChain(found, keys, genesis=begin, clock=clock)
         return EmbeddedChain(found.folder, keys, genesis=begin, clock=clock)
     from engine.ledger.network import NetworkChain, Settings
 

@@ -131,6 +131,12 @@ class NetworkChain:
         block = self.node.ask("eth_getBlockByNumber", hex(found.block), False)
         return block is not None and _bytes(block["hash"]) == found.block_hash
 
+    def pending(self, address: Address) -> int:
+        """How many transactions of an account the node holds that are in no block: who was interrupted asks before sending again."""
+        ask = self.node.ask
+        waiting, done = (int(ask("eth_getTransactionCount", lower(address), tag), 16) for tag in ("pending", "latest"))
+        return max(0, waiting - done)
+
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def call(self, to: Address, data: bytes, block: int | None = None, *, sender: Address | None = None) -> bytes:
@@ -179,7 +185,7 @@ class NetworkChain:
         [entry] = told["storageProof"]
         return StorageProof(
             number, lower(address), slot, int(entry["value"], 16),
-            tuple(_bytes(n) for n in told["accountProof"]), tuple(_bytes(n) for n in entry["proof"]),
+            _nodes(told["accountProof"]), _nodes(entry["proof"]),
         )  # fmt: skip
 
     def header(self, block: int | None = None) -> Header:
@@ -209,6 +215,11 @@ def _tag(block: int | None) -> str:
 
 def _bytes(text: str) -> bytes:
     return bytes.fromhex(text[2:])
+
+
+def _nodes(told: Sequence[str]) -> tuple[bytes, ...]:
+    """A proof's nodes. An empty trie has none; some nodes (Anvil) tell its encoding, a single 0x80."""
+    return tuple(_bytes(n) for n in told if n != "0x80")
 
 
 def _log(entry: Mapping[str, Any]) -> Log:

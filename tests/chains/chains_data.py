@@ -92,7 +92,7 @@ class World:
             profile = self.add(node(f"{name}/profile"), RDF.type, DAPP.LedgerProfile)
             self.add(made, DAPP.hasLedgerProfile, profile)
             moment = at.isoformat().replace("+00:00", "Z")
-            self.add(profile, DAPP.measuredAt, ox.Literal(moment, datatype=XSD.dateTime))
+            self.add(profile, DAPP.atTime, ox.Literal(moment, datatype=XSD.dateTime))
             for key, value in {**PROFILE, **measured}.items():
                 if value is not None:
                     self.add(profile, DAPP(key), value)

@@ -1,125 +1,129 @@
-"""The contract of a chain passes on a specimen and fails on broken ones, so that it can judge the real ones to come."""
+"""The contract of a chain holds for the embedded one, for it behind JSON-RPC, and for Anvil; it fails on broken ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from chain_compliance import INIT, SUITE, TOPIC, Make
+from chain_compliance import SUITE, Make
 
-from engine.errors import DappopsError, InputError
-from engine.ledger.chain import Address, Chain, Header, Inclusion, Log, Message, StorageProof, Wei
+from engine.errors import DappopsError
+from engine.graph.keys import KeyRing
+from engine.ledger.chain import Address, Chain, Header, Inclusion, Log, Message, StorageProof
+from engine.ledger.embedded.chain import EmbeddedChain
+from engine.ledger.embedded.schedule import Genesis
+from engine.ledger.network import NetworkChain, Settings
 
-ACCOUNT = Address("0x" + "11" * 20)
-
-
-class Specimen:
-    """Blocks of one message over the slots of the suite's contract; its proofs are hashes, not Merkle-Patricia."""
-
-    chain_id = 31337
-
-    def __init__(self) -> None:
-        self.states: list[dict[Address, int]] = [{}]
-        self.headers = [Header(0, b"0" * 32, b"", b"", 0)]
-        self.events: list[Log] = []
-
-    def send(self, message: Message) -> Inclusion:
-        if message.sender != ACCOUNT:
-            raise InputError("no key for this account", place=message.sender)
-        state, number = dict(self.states[-1]), len(self.headers)
-        contract, logs = None, ()
-        if message.to is None:
-            assert message.data == INIT
-            contract = Address(f"0x{number:040x}")
-            state[contract] = 0
-        else:
-            state[message.to] = int.from_bytes(message.data, "big")
-            logs = (Log(message.to, (TOPIC,), message.data, number, 0),)
-        root = sha256(repr((number, state)).encode()).digest()
-        self.states.append(state)
-        self.headers.append(Header(number, sha256(root).digest(), self.headers[-1].hash, root, number))
-        self.events += logs
-        return Inclusion(root, number, True, 43_000, contract, logs)
-
-    def call(self, to: Address, data: bytes, block: int | None = None) -> bytes:
-        return self.states[-1 if block is None else block][to].to_bytes(32, "big")
-
-    def logs(
-        self, address: Address, *, topics: Sequence[bytes] = (), first: int = 0, last: int | None = None
-    ) -> list[Log]:
-        end = len(self.headers) if last is None else last
-        return [
-            e for e in self.events
-            if e.address == address and first <= e.block <= end and e.topics[: len(topics)] == tuple(topics)
-        ]  # fmt: skip
-
-    def proof(self, address: Address, slot: int, block: int | None = None) -> StorageProof:
-        number = len(self.headers) - 1 if block is None else block
-        value = self.states[number][address] if slot == 0 else 0
-        return StorageProof(number, address, slot, value, (self.headers[number].state_root,), ())
-
-    def header(self, block: int | None = None) -> Header:
-        if block is not None and block >= len(self.headers):
-            raise InputError("there is no such block", place=str(block))
-        return self.headers[-1 if block is None else block]
+Check = Callable[[Make], None]
+names = pytest.mark.parametrize("check", SUITE, ids=lambda c: c.__name__)
 
 
-class _ForgetsHistory(Specimen):
-    def call(self, to: Address, data: bytes, block: int | None = None) -> bytes:
-        return super().call(to, data)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, keys: KeyRing, genesis: Genesis) -> EmbeddedChain:
+    return EmbeddedChain(tmp_path_factory.mktemp("shared"), keys, genesis=genesis)
 
 
-class _CallWrites(Specimen):
-    def call(self, to: Address, data: bytes, block: int | None = None) -> bytes:
+@names
+def test_chain_contract_holds_for_the_embedded_chain(check: Check, shared: EmbeddedChain, account: Address) -> None:
+    check(lambda: (shared, account))
+
+
+@names
+def test_chain_contract_holds_for_the_embedded_chain_when_it_is_behind_rpc(
+    check: Check, served, keys: KeyRing, account: Address
+) -> None:
+    check(lambda: (NetworkChain(served.url, served.rpc.chain.chain_id, keys), account))
+
+
+@names
+def test_chain_contract_holds_for_anvil(check: Check, anvil, keys: KeyRing, account: Address) -> None:
+    check(lambda: (NetworkChain(anvil.url, 31337, keys), account))
+
+
+class _ForgetsHistory(EmbeddedChain):
+    def call(self, to: Address, data: bytes, block: int | None = None, *, sender: Address | None = None) -> bytes:
+        return super().call(to, data, sender=sender)
+
+
+class _CallWrites(EmbeddedChain):
+    def call(self, to: Address, data: bytes, block: int | None = None, *, sender: Address | None = None) -> bytes:
         if data:
-            self.send(Message(ACCOUNT, to, data))
-        return super().call(to, data, block)
+            self.send(Message(self.accounts()[0], to, data, gas=100_000))
+        return super().call(to, data, block, sender=sender)
 
 
-class _UnlinkedHeaders(Specimen):
+class _UnlinkedHeaders(EmbeddedChain):
     def header(self, block: int | None = None) -> Header:
-        found = super().header(block)
-        return Header(found.number, found.hash, b"?" * 32, found.state_root, found.time)
+        return replace(super().header(block), parent=b"?" * 32)
 
 
-class _LogsOfEverybody(Specimen):
+class _OtherRlp(EmbeddedChain):
+    def header(self, block: int | None = None) -> Header:
+        return replace(super().header(block), rlp=super().header(0).rlp)
+
+
+class _LogsOfEverybody(EmbeddedChain):
     def logs(
-        self, address: Address, *, topics: Sequence[bytes] = (), first: int = 0, last: int | None = None
+        self, address: Address, *, topics: Sequence[bytes | None] = (), first: int = 0, last: int | None = None
     ) -> list[Log]:
-        return self.events
+        return self.store.logs()
 
 
-class _StaleProof(Specimen):
+class _StaleProof(EmbeddedChain):
+    def proof(self, address: Address, slot: int, block: int | None = None) -> StorageProof:
+        return super().proof(address, slot, (self.final() if block is None else block) - 1)
+
+
+class _ProvesNoAbsence(EmbeddedChain):
     def proof(self, address: Address, slot: int, block: int | None = None) -> StorageProof:
         found = super().proof(address, slot, block)
-        return StorageProof(found.block, address, slot, found.value, (self.headers[1].state_root,), ())
+        return found if found.value else replace(found, storage_proof=())
 
 
-class _SendsForAnybody(Specimen):
+class _SendsForAnybody(EmbeddedChain):
     def send(self, message: Message) -> Inclusion:
-        return super().send(Message(ACCOUNT, message.to, message.data, Wei(message.value)))
+        return super().send(replace(message, sender=self.accounts()[0]))
 
 
-BROKEN = (_ForgetsHistory, _CallWrites, _UnlinkedHeaders, _LogsOfEverybody, _StaleProof, _SendsForAnybody)
+class _StopsAtARefusal(EmbeddedChain):
+    def send_all(self, messages: Sequence[Message]) -> list[Inclusion]:
+        return [self.send(m) for m in messages]
 
 
-def making(kind: Callable[[], Chain]) -> Make:
-    return lambda: (kind(), ACCOUNT)
+class _PraisesFailures(EmbeddedChain):
+    def send(self, message: Message) -> Inclusion:
+        return replace(super().send(message), succeeded=True)
 
 
-@pytest.mark.parametrize("check", SUITE, ids=lambda c: c.__name__)
-def test_chain_contract_holds_for_the_specimen(check: Callable[[Make], None]) -> None:
-    check(making(Specimen))
+class _ForgetsReceipts(EmbeddedChain):
+    def included(self, transaction: bytes) -> Inclusion | None:
+        return None
+
+
+BROKEN = (
+    _ForgetsHistory, _CallWrites, _UnlinkedHeaders, _OtherRlp, _LogsOfEverybody, _StaleProof, _ProvesNoAbsence,
+    _SendsForAnybody, _StopsAtARefusal, _PraisesFailures, _ForgetsReceipts,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda c: c.__name__)
-def test_chain_contract_is_not_kept_when_a_chain_is_broken(broken: Callable[[], Chain]) -> None:
-    def fails(check: Callable[[Make], None]) -> bool:
+def test_chain_contract_is_not_kept_when_a_chain_is_broken(
+    broken: type[EmbeddedChain], tmp_path: Path, keys: KeyRing, genesis: Genesis, account: Address
+) -> None:
+    chain: Chain = broken(tmp_path, keys, genesis=genesis)
+
+    def fails(check: Check) -> bool:
         try:
-            check(making(broken))
-        except (AssertionError, DappopsError, pytest.fail.Exception):
+            check(lambda: (chain, account))
+        except (AssertionError, DappopsError, KeyError, pytest.fail.Exception):
             return True
         return False
 
     assert any(fails(check) for check in SUITE)
+
+
+def test_settings_are_refused_when_a_name_is_unknown() -> None:
+    with pytest.raises(DappopsError, match="confirmations"):
+        Settings.of({"confirmation": 3})

@@ -31,7 +31,7 @@ def catalog() -> dict[str, Path]:
 
 def test_import_opens_offline_when_looked_up_in_the_catalog(read_turtle: Callable[[Path], list[ox.Triple]]) -> None:
     entries = catalog()
-    assert len(entries) == 15
+    assert len(entries) == 19
     seen: set[str] = set()
     waiting = ["https://w3id.org/dappops"]
     while waiting:

@@ -142,7 +142,7 @@ def test_sample_violates_nothing_else_when_it_is_of_an_integrity_shape(
 def test_valid_samples_violate_nothing_when_validated(
     shape_triples: list[ox.Triple], policy: list[ox.Triple], valid: dict[str, list[ox.Triple]]
 ) -> None:
-    assert len(valid) == 6
+    assert len(valid) == 8
     validator = Validator(Shapes.parse(shape_triples))
     for name, triples in valid.items():
         assert [str(r) for r in validator.full(memory_view(policy + triples))] == [], name
@@ -208,7 +208,7 @@ def test_pyshacl_agrees_when_every_sample_is_validated(
 ) -> None:
     """An implementation that is not ours finds the same violations, so no sample proves our own mistake right.
 
-    Quick effort takes every fourth sample and those of SPARQL constraints, because pySHACL is slow.
+    Quick effort takes every eighth sample and those of SPARQL constraints, because pySHACL is slow.
     """
     import pyshacl
     import rdflib
@@ -219,7 +219,7 @@ def test_pyshacl_agrees_when_every_sample_is_validated(
         return rdflib.Graph().parse(data=data, format="nt")
 
     samples = {name: sample for graphs in invalid.values() for name, sample in sorted(graphs.items())}
-    step = 4 if effort == 1 else 1
+    step = 8 if effort == 1 else 1
     chosen = {name for i, name in enumerate(samples) if i % step == 0 or name.endswith("--SPARQL")}
     assert len(chosen) >= len(samples) // step
     view = memory_view(policy + [t for name in chosen for t in samples[name]])

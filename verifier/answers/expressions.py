@@ -57,7 +57,9 @@ def aggregate(node: Aggregate, solutions: Sequence[Mapping[str, str]]) -> Iterab
         row = ox.NamedNode(f"{_ROW}:{number}")
         quads.append(ox.Quad(row, row_of, ox.Literal(number)))
         quads += [
-            ox.Quad(row, ox.NamedNode(f"{_ROW}:{name[1:]}"), decode(solution[name])) for name in names if name in solution
+            ox.Quad(row, ox.NamedNode(f"{_ROW}:{name[1:]}"), decode(solution[name]))
+            for name in names
+            if name in solution
         ]
     store.bulk_extend(quads)
     parts = " ".join(f"OPTIONAL {{ ?row__ <{_ROW}:{name[1:]}> {name} }}" for name in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 from verifier.answers import algebra as a
 from verifier.answers.terms import EMPTY, FIRST, NIL, REST, TYPE, Unsupported, constant
@@ -39,7 +40,7 @@ def parse(text: str) -> a.Query:
         deepest = max(deepest, depth)
     if deepest > DEEPEST or len(stream) > MOST_TOKENS:
         raise Unsupported("the query is too deep or too long")
-    for token, after in zip(stream, stream[1:], strict=False):
+    for token, after in pairwise(stream):
         if token.word() in CHANGING and after.is_mark("("):
             raise Unsupported(f"{token.word()} gives another value each time")
     return _Parser(text, stream).query()
@@ -215,7 +216,9 @@ class _Parser:
 
     def calls(self, start: int, end: int) -> list[str]:
         return [
-            t.word() for i, t in enumerate(self.stream[start:end], start) if t.word() and self.stream[i + 1].is_mark("(")
+            t.word()
+            for i, t in enumerate(self.stream[start:end], start)
+            if t.word() and self.stream[i + 1].is_mark("(")
         ]
 
     def slice(self, start: int, end: int) -> str:
@@ -557,4 +560,3 @@ class _Parser:
         pieces.append(self.slice(copied, end))
         text = "".join(pieces)
         return a.Expression(self.prologue, text, frozenset(variables), tuple(exists), self.slice(start, end))
-

@@ -50,11 +50,12 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Evidence: all statements of a graph with this subject (and predicate) are known; subject None: the whole graph."""
+    """Evidence: all statements of a graph that begin so are known; subject None: the whole graph."""
 
     graph: str
     subject: str | None
     predicate: str | None
+    object: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +100,11 @@ class Context:
 
 
 class Solver:
-    """Solves patterns over facts. `steps` bounds the work; Exhausted when it is used up."""
+    """Solves patterns over facts, which bound the work: Exhausted."""
 
-    def __init__(self, facts: Facts, steps: int = 1_000_000) -> None:
-        self.facts, self.steps = facts, steps
-
-    def step(self) -> None:
-        """Count one unit of work."""
-        self.steps -= 1
-        if self.steps < 0:
-            raise Exhausted("more steps than allowed")
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.step = facts.step
 
     # -- patterns ---------------------------------------------------------------------------------------------------
     def solve(self, node: a.Node, context: Context, given: Mapping[str, str]) -> Iterator[Solution]:
@@ -174,7 +170,11 @@ class Solver:
         for statement, evidence in self.matches(s, p, o, context):
             bindings: Bindings = {}
             for position, term in zip(positions, statement, strict=True):
-                if is_variable(position) and position not in context.outer and bindings.setdefault(position, term) != term:
+                if (
+                    is_variable(position)
+                    and position not in context.outer
+                    and bindings.setdefault(position, term) != term
+                ):
                     break
             else:
                 yield Solution(bindings, evidence)
@@ -428,7 +428,6 @@ class Solver:
     def _aggregate(self, node: a.Aggregate, context: Context, given: Mapping[str, str]) -> Iterator[Solution]:
         if context.outer.keys() & a.mentioned(node):
             raise Unsupported("a sub-select inside EXISTS that uses variables from outside")
-        names = set(node.variables)
         keys = {v: t for v, t in given.items() if v in node.keys}
         found = None if node.why_not else self.exactly(node.inner, context, keys)
         if found is not None:
@@ -439,11 +438,8 @@ class Solver:
                 if all(given.get(v, t) == t for v, t in bindings.items()):
                     yield Solution(bindings, evidence)
             return
-        why = node.why_not or "group completeness not proven"
         if not context.certain:
-            raise Unknown(f"aggregate: {why}")
-        if context.assume and names <= given.keys():
-            yield Solution({v: given[v] for v in node.variables}, frozenset((Assumed(f"aggregate: {why}"),)))
+            raise Unknown(f"aggregate: {node.why_not or 'group completeness not proven'}")
 
 
 def _key(bindings: Bindings) -> tuple[tuple[str, str], ...]:

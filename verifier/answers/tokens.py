@@ -15,7 +15,8 @@ _TOKEN = re.compile(
     rf"""
     (?P<space>(?:\s+|\#[^\r\n]*)+)
   | (?P<iri><[^<>"{{}}|^`\x00-\x20]*>)
-  | (?P<name>(?:[{_NAME}](?:[{_NAME}.\-]*[{_NAME}\-])?)?:(?:(?:[{_NAME}:]|{_ESCAPED})(?:(?:[{_NAME}:.\-]|{_ESCAPED})*(?:[{_NAME}:\-]|{_ESCAPED}))?)?)
+  | (?P<name>(?:[{_NAME}](?:[{_NAME}.\-]*[{_NAME}\-])?)?:
+             (?:(?:[{_NAME}:]|{_ESCAPED})(?:(?:[{_NAME}:.\-]|{_ESCAPED})*(?:[{_NAME}:\-]|{_ESCAPED}))?)?)
   | (?P<blank>_:[{_NAME}](?:[{_NAME}.\-]*[{_NAME}\-])?)
   | (?P<variable>[?$][{_NAME}]+)
   | (?P<language>@[A-Za-z]+(?:-[A-Za-z0-9]+)*)

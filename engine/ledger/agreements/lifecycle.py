@@ -16,8 +16,16 @@ from engine.errors import BusyError, InputError, IntegrityError
 from engine.graph.keys import recover
 from engine.ledger.agreements import typed
 from engine.ledger.agreements.model import Version
-from engine.ledger.agreements.versions import chain_of, contract_of, contract_terms, keys_of, ox_value
-from engine.ledger.chain import lower
+from engine.ledger.agreements.versions import (
+    GRAPH,
+    chain_of,
+    contract_of,
+    contract_terms,
+    introduced,
+    keys_of,
+    ox_value,
+)
+from engine.ledger.chain import Reverted, lower
 from engine.ledger.contracts import Contract
 from engine.ledger.eip712 import for_contract, for_key
 from engine.ledger.home import Connected
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
 
 Json = dict[str, Any]
-GRAPH = "agreements"
 STATES = ("none", "open", "kept", "violated", "expired", "cancelled")  # as the contract numbers them
 SIGNATURE = "dappops-signature-1"
 
@@ -109,7 +116,7 @@ def add_signature(kb: KnowledgeBase, signed: Mapping[str, Any], *, author: str |
     ]
     kb.commit(
         graph,
-        [ox.Triple(node, p, o) for p, o in pairs],
+        [*(ox.Triple(node, p, o) for p, o in pairs), *introduced(told, chosen)],
         author=chosen,
         message=f"accepted: {told.name}, version {told.number}",
     )
@@ -300,7 +307,14 @@ def settle(kb: KnowledgeBase, version: str, *, connected: Connected | None = Non
             f"{against} votes for violated, {len(votes) - against} for kept, {terms.quorum} needed", place=told.iri,
             rule="; ".join(refused), remedy="wait for the witnesses; after settle-by: dappops sla expire",
         )  # fmt: skip
-    made = contract.send(_sender(kb, connected, sender), "settle", terms.values, typed.ordered(votes))
+    try:
+        made = contract.send(_sender(kb, connected, sender), "settle", terms.values, typed.ordered(votes))
+    except Reverted as error:
+        if error.error == "TooEarly":
+            raise BusyError(
+                "the period is not over yet, by the chain's clock", place=told.iri, remedy="try again after its end"
+            ) from error
+        raise
     return {
         **_told(told, terms, state(contract, terms)), **_sent(made.transaction, made.block, made.gas_used),
         "votes": {"violated": against, "kept": len(votes) - against}, "refused": refused,

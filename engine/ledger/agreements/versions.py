@@ -17,6 +17,7 @@ import pyoxigraph as ox
 
 from engine.errors import InputError, NotAvailableError
 from engine.graph.keys import KeyRing
+from engine.graph.names import authority_over
 from engine.ledger.agreements import model
 from engine.ledger.agreements.model import Version
 from engine.ledger.agreements.terms import Place, terms_of, version_of
@@ -24,11 +25,13 @@ from engine.ledger.agreements.typed import Terms
 from engine.ledger.contracts import Contract
 from engine.ledger.home import Connected, connect, ensure, records
 from reasoners.graph import View, memory_view
+from reasoners.vocab import DAPP, RDF
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
 
 CONTRACT = "ServiceAgreement"
+GRAPH = "agreements"
 
 
 def home_of(kb: KnowledgeBase) -> Path:
@@ -162,16 +165,26 @@ def _owner(version: Version) -> str:
 
 
 def _commit(kb: KnowledgeBase, version: Version, author: str) -> str:
-    kb.commit(
-        version.graph,
-        model.triples(version),
-        author=author,
-        message=f"agreement {version.name}, version {version.number}",
-    )
+    kb.commit_all(
+        {version.graph: ([], model.triples(version)), kb.graph_iri(GRAPH, author): ([], introduced(version, author))},
+        author=author, message=f"agreement {version.name}, version {version.number}",
+    )  # fmt: skip
     return version.iri
 
 
+def introduced(version: Version, author: str) -> list[ox.Triple]:
+    """What an author says of itself where a version names it: that it is a participant, with which account."""
+    sides = ((version.provider, version.provider_account), (version.consumer, version.consumer_account))
+    return [
+        ox.Triple(node, predicate, value)
+        for node, account in ((ox.NamedNode(iri), account) for iri, account in sides)
+        if authority_over(node) == author
+        for predicate, value in ((RDF.type, DAPP.Participant), (DAPP.identifier, ox.Literal(account)))
+    ]
+
+
 __all__ = [
-    "CONTRACT", "chain_of", "contract_of", "contract_terms", "counter", "home_of", "keys_of", "ox_value", "propose", "read",
+    "CONTRACT", "GRAPH", "chain_of",
+    "contract_of", "contract_terms", "counter", "home_of", "introduced", "keys_of", "ox_value", "propose", "read",
     "statements", "terms_for", "terms_in",
 ]  # fmt: skip

@@ -169,6 +169,7 @@ class Witness:
             finding = made.of(ox.NamedNode(self.iri))
             violated, why = (None, "no finding") if finding is None else (finding.violated, finding.why)
         head = [
+            ox.Triple(ox.NamedNode(self.iri), RDF.type, DAPP.Witness),
             ox.Triple(self.vote, RDF.type, DAPP.WitnessVote),
             ox.Triple(self.vote, DAPP.castBy, ox.NamedNode(self.iri)),
             ox.Triple(self.vote, DAPP.forAgreement, ox.NamedNode(self.version.iri)),

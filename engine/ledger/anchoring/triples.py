@@ -39,6 +39,8 @@ def about(subject: ox.NamedNode, ledger: str, anchor: Anchor, member: Member) ->
         found.append((DAPP.batchRoot, ox.Literal(anchor.root.hex())))
     if anchor.block is not None:
         found.append((DAPP.blockNumber, ox.Literal(str(anchor.block), datatype=XSD.integer)))
+        if anchor.block_hash:
+            found.append((DAPP.blockHash, ox.Literal(anchor.block_hash.hex())))
         if anchor.tx:
             found.append((DAPP.transactionHash, ox.Literal(anchor.tx.hex())))
     return [ox.Triple(subject, predicate, value) for predicate, value in found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ from engine.ledger.chains.replica import Config, no_target
 from engine.ledger.chains.statements import Target, checked_quorum, checkpoint_digest, distinct, from_hex
 from engine.ledger.chains.wire import call
 from engine.ledger.embedded.schedule import NAMES
-from engine.ledger.home import ChainRecord
+from engine.ledger.home import COSIGNERS, ChainRecord
 
-FILE, FOLDER, SERVER = "cosigners.json", "replicas", "server"
+FOLDER, SERVER = "replicas", "server"
 MAIN, SERVE = "engine.ledger.chains.replica_main", "engine.ledger.chains.serve_main"
 MOST = 16
 
@@ -60,7 +61,7 @@ class Checkpoint:
 
 def group(record: ChainRecord) -> Group | None:
     """The co-signers of a chain; None when it has none."""
-    path = record.folder / FILE
+    path = record.folder / COSIGNERS
     if not path.is_file():
         return None
     try:
@@ -107,7 +108,7 @@ def make(
             knows=tuple(knows[n]) if n < len(knows) else NAMES,
         )  # fmt: skip
         _write(folder / REPLICA, config.json())
-    _write(record.folder / FILE, made.json())
+    _write(record.folder / COSIGNERS, made.json())
     return made
 
 
@@ -118,26 +119,28 @@ def replica_folder(record: ChainRecord, number: int) -> Path:
 
 def serve(record: ChainRecord, home: Path, *, port: int = 0) -> processes.Running:
     """Start the chain's server (JSON-RPC on loopback, the feed of its replicas) unless it runs."""
-    arguments = [str(home), record.name, "--port", str(port)]
-    return processes.start(record.folder / SERVER, SERVE, arguments)
+    return processes.start([_server(record, home, port)])[0]
 
 
 def start(record: ChainRecord, home: Path, numbers: Sequence[int] = ()) -> list[processes.Running]:
     """Start the server and these replicas (all, unless given)."""
     found = known(record)
-    serve(record, home)
-    chosen = numbers or range(1, len(found.members) + 1)
-    return [processes.start(f, MAIN, [str(f)]) for f in (_folder(record, found, n) for n in chosen)]
+    folders = [_folder(record, found, n) for n in numbers or range(1, len(found.members) + 1)]
+    programs = [processes.Program(f, MAIN, (str(f),)) for f in folders]
+    return processes.start([_server(record, home, 0), *programs])[1:]
+
+
+def _server(record: ChainRecord, home: Path, port: int) -> processes.Program:
+    return processes.Program(record.folder / SERVER, SERVE, (str(home.absolute()), record.name, "--port", str(port)))
 
 
 def stop(record: ChainRecord, numbers: Sequence[int] = ()) -> int:
     """End these replicas; all of them and the server, unless given. How many programs ended."""
     found = group(record)
     if numbers and found is not None:
-        return sum(processes.stop(_folder(record, found, n)) for n in numbers)
+        return processes.stop([_folder(record, found, n) for n in numbers])
     count = len(found.members) if found else 0
-    ended = sum(processes.stop(replica_folder(record, n)) for n in range(1, count + 1))
-    return ended + processes.stop(record.folder / SERVER)
+    return processes.stop([*(replica_folder(record, n) for n in range(1, count + 1)), record.folder / SERVER])
 
 
 def statuses(record: ChainRecord) -> list[dict[str, Any]]:
@@ -179,16 +182,25 @@ def ask(
     """Ask every replica; answers and errors by address."""
     answers: dict[str, Any] = {}
     errors: dict[str, DappopsError] = {}
-    for n, address in enumerate(known(record).members, 1):
-        there = processes.running(replica_folder(record, n))
+    members = known(record).members
+
+    def one(number: int) -> Any:
+        there = processes.running(replica_folder(record, number))
+        if there is None:
+            return BusyError(
+                "it does not run", place=f"replica {number}", remedy=f"dappops chain replicas {record.name} --start"
+            )
         try:
-            if there is None:
-                raise BusyError(
-                    "it does not run", place=f"replica {n}", remedy=f"dappops chain replicas {record.name} --start"
-                )
-            answers[address] = call(there.url, method, *params, timeout=timeout)
+            return call(there.url, method, *params, timeout=timeout)
         except DappopsError as error:
-            errors[address] = error
+            return error
+
+    with ThreadPoolExecutor(len(members)) as pool:  # one that is slow delays nobody else
+        for address, found in zip(members, pool.map(one, range(1, len(members) + 1)), strict=True):
+            if isinstance(found, DappopsError):
+                errors[address] = found
+            else:
+                answers[address] = found
     return answers, errors
 
 

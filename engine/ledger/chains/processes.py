@@ -49,50 +49,65 @@ def running(folder: Path) -> Running | None:
     return Running(pid, url) if _started(pid) == started else None
 
 
-def start(folder: Path, module: str, arguments: Sequence[str]) -> Running:
-    """Start a program unless it runs; returns when it answers. NotAvailableError with what it said when it ends at once."""
-    there = running(folder)
-    if there is not None:
-        return there
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("ab") as log:
-        size = log.tell()
-        child = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs in a folder: a module of this package and its arguments."""
+
+    folder: Path
+    module: str
+    arguments: tuple[str, ...]
+
+
+def start(programs: Sequence[Program]) -> list[Running]:
+    """Start these unless they run, side by side; returns when all answer, in order.
+
+    NotAvailableError with what a program said when it ends at once, BusyError when one does not answer.
+    """
+    children = [None if running(p.folder) else _spawn(p) for p in programs]
+    deadline = time.monotonic() + PATIENCE
+    return [_answering(p, child, deadline) for p, child in zip(programs, children, strict=True)]
+
+
+def _spawn(program: Program) -> subprocess.Popen[bytes]:
+    program.folder.mkdir(parents=True, exist_ok=True)
+    with (program.folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", program.module, *program.arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_environment(),
         )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        there = running(folder)
-        if there is not None and there.pid == child.pid:
+
+
+def _answering(program: Program, child: subprocess.Popen[bytes] | None, deadline: float) -> Running:
+    while True:
+        there = running(program.folder)
+        if there is not None and (child is None or there.pid == child.pid):
             return there
-        if child.poll() is not None:
-            with (folder / LOG).open("rb") as file:
-                file.seek(size)
-                said = file.read(4000).decode(errors="replace").strip().splitlines()
-            raise NotAvailableError(
-                f"a program of this chain ended at once: {said[-1] if said else child.returncode}",
-                place=str(folder / LOG),
+        if child is not None and child.poll() is not None:
+            said = last_words(program.folder) or f"exit code {child.returncode}"
+            raise NotAvailableError(f"a program of this chain ended at once: {said}", place=str(program.folder / LOG))
+        if time.monotonic() > deadline:
+            if child is not None:
+                child.kill()
+            raise BusyError(
+                "a program of this chain does not answer", place=str(program.folder / LOG), remedy="try again"
             )
         time.sleep(0.02)
-    child.kill()
-    raise BusyError("a program of this chain does not answer", place=str(folder / LOG), remedy="try again")
 
 
-def stop(folder: Path) -> bool:
-    """End the program of a folder; whether one ran. It gets time to finish what it writes."""
-    there = running(folder)
-    if there is None:
-        return False
-    _signal(there.pid, signal.SIGTERM)
+def stop(folders: Sequence[Path]) -> int:
+    """End the programs of these folders; how many ran. They get time to finish what they write."""
+    there = [(folder, found.pid) for folder in folders if (found := running(folder)) is not None]
+    for _, pid in there:
+        _signal(pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while running(folder) is not None:
-        if time.monotonic() > deadline:
-            _signal(there.pid, signal.SIGKILL)
-            break
-        time.sleep(0.02)
-    (folder / FILE).unlink(missing_ok=True)
-    return True
+    for folder, pid in there:
+        while running(folder) is not None:
+            if time.monotonic() > deadline:
+                _signal(pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        (folder / FILE).unlink(missing_ok=True)
+    return len(there)
 
 
 def last_words(folder: Path) -> str:

@@ -38,9 +38,11 @@ AHEAD = 60  # seconds a block may be ahead of the replica's clock
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a replica is told once. `every`: sign a checkpoint for each of `targets` at every so many blocks (0: on demand).
+    """What a replica is told once.
 
-    `source`: the URL of the sealer's server, or its folder, whose `running.json` tells the URL. `members`, `quorum`: who has to agree to an upgrade. `knows`: rules that this replica's program can execute.
+    `source`: the URL of the sealer's server, or its folder, whose `running.json` tells the URL. `every`: sign a checkpoint for
+    each of `targets` at every so many blocks (0: on demand). `members` and `quorum`: who has to agree to an upgrade. `knows`:
+    rules that this replica's program can execute. `ahead`: seconds that a block may be ahead of this clock.
     """
 
     chain: str

@@ -7,6 +7,7 @@ SIGTERM; it stops by itself, with exit code 5, when blocks need rules that it do
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -106,11 +107,19 @@ def main() -> int:
         print(f"stopped: {error}", file=sys.stderr, flush=True)
         return getattr(error, "exit_code", 3)
     announce(options.folder, server.url)
-    try:
-        return follow(replica, stop)
-    finally:
-        server.close()
-        replica.close()
+    ended: list[int] = []
+
+    def work() -> None:
+        try:
+            ended.append(follow(replica, stop))
+        finally:
+            stop.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    stop.wait()
+    sys.stderr.flush()
+    # a question to the sealer may still wait for its answer; what is on disk is whole at any moment
+    os._exit(ended[0] if ended else 0)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ class Served:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
+    def wait(self) -> None:
+        """Until it is closed, or the waiting is interrupted."""
+        self._thread.join()
+
     def close(self) -> None:
         """Stop listening; calls under way are dropped."""
         self._server.shutdown()

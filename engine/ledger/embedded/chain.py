@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import InputError, IntegrityError
+from engine.errors import BusyError, InputError, IntegrityError
 from engine.graph.hashing import keccak256
 from engine.graph.keys import KeyRing
 from engine.ledger.accounts import Accounts, Transaction
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from engine.ledger.embedded.evm import Block, Outcome, View
 
 FILE = "chain.sqlite"
+LEAST_GAS = 21_000  # no transaction needs less
+AHEAD_S = 120  # how far another's clock may be ahead
 Clock = Callable[[], float]
 
 
@@ -85,7 +87,7 @@ class EmbeddedChain:
         self._accounts.key(message.sender)  # a missing key is told before the file is locked
         with self.store.block():
             block = self._next()
-            outcome = self._apply(block, message, keep_reverts=message.gas is not None)
+            outcome = self._apply(block, message, keep_failures=message.gas is not None)
             if outcome.row.hash not in {o.row.hash for o in block.outcomes}:
                 data = outcome.row.output
                 why = "it ran out of gas" if outcome.out_of_gas else "the contract refused"
@@ -101,14 +103,12 @@ class EmbeddedChain:
         while waiting:
             with self.store.block():
                 block = self._next()
-                while waiting:
-                    wanted = waiting[0].gas or 21_000
-                    if block.outcomes and block.gas_left < wanted:
+                while waiting and not (block.outcomes and block.gas_left < (waiting[0].gas or LEAST_GAS)):
+                    # a failure in a nearly full block may be for want of gas: then it comes first in the next one
+                    roomy = not block.outcomes or waiting[0].gas is not None or block.gas_left * 2 >= block.gas_limit
+                    outcome = self._apply(block, waiting[0], keep_failures=roomy)
+                    if not block.outcomes or block.outcomes[-1] is not outcome:
                         break
-                    alone = not block.outcomes
-                    outcome = self._apply(block, waiting[0], keep_reverts=True, keep_out_of_gas=alone)
-                    if len(block.outcomes) == 0 or block.outcomes[-1] is not outcome:
-                        break  # the rest of this block was too small for it: it comes first in the next one
                     waiting.pop(0)
                 digest = self._write(block)
             done += [_inclusion(o.row, o.logs, digest) for o in block.outcomes]
@@ -203,7 +203,8 @@ class EmbeddedChain:
     def import_block(self, block: bytes) -> Header:
         """Execute a block that somebody else made and keep it when every field comes out the same.
 
-        A block that is here already changes nothing. IntegrityError when it does not follow from the head or differs.
+        A block that is here already changes nothing. IntegrityError when it does not follow from the head or differs,
+        BusyError when its time is more than AHEAD_S after ours.
         """
         from engine.ledger.embedded.evm import Block, decoded, decoded_block
         from engine.ledger.headers import header_of
@@ -223,6 +224,10 @@ class EmbeddedChain:
                 )  # fmt: skip
             try:
                 fields = decoded(header)
+                if fields.timestamp > self._clock() + AHEAD_S:
+                    raise BusyError(
+                        "this block is from the future", place=f"block {claimed.number}", remedy="try later"
+                    )
                 made = Block(
                     self.store, self.rules, self.chain_id, decoded(head[2]),
                     time=fields.timestamp, coinbase=fields.coinbase, extra=fields.extra_data,
@@ -260,18 +265,14 @@ class EmbeddedChain:
         parent = decoded(head[2])
         return Block(self.store, self.rules, self.chain_id, parent, time=max(int(self._clock()), parent.timestamp))
 
-    def _apply(self, block: Block, message: Message, *, keep_reverts: bool, keep_out_of_gas: bool = True) -> Outcome:
+    def _apply(self, block: Block, message: Message, *, keep_failures: bool) -> Outcome:
         sender = lower(message.sender)
-        signed = self._accounts.sign(
-            sender,
-            Transaction(
-                self.chain_id, block.nonce(raw(sender)), 0, 0, message.gas or block.gas_left, message.to,
-                int(message.value), message.data,
-            ),
+        transaction = Transaction(
+            self.chain_id, block.nonce(raw(sender)), 0, 0, message.gas or block.gas_left, message.to, int(message.value),
+            message.data,
         )  # fmt: skip
-        return block.apply(
-            signed, lambda o: o.row.succeeded or (keep_reverts and (keep_out_of_gas or not o.out_of_gas))
-        )
+        signed = self._accounts.sign(sender, transaction)
+        return block.apply(signed, lambda outcome: outcome.row.succeeded or keep_failures)
 
     def _write(self, block: Block) -> bytes:
         block.seal()

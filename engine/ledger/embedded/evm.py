@@ -22,7 +22,6 @@ from eth.vm.header import HeaderSedes
 from eth.vm.message import Message as EvmMessage
 from eth.vm.spoof import SpoofTransaction
 from eth_keys.exceptions import BadSignature
-from eth_keys.exceptions import ValidationError as KeysValidationError
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 from trie.hexary import HexaryTrie
@@ -37,23 +36,26 @@ from engine.ledger.embedded.store import Row, Store
 NOBODY = bytes(20)
 BLOBS = 3  # transaction type
 _UNREADABLE = (
-    ValidationError, RLPException, BadSignature, KeysValidationError, UnrecognizedTransactionType, ValueError, TypeError,
+    ValidationError, RLPException, BadSignature, UnrecognizedTransactionType, ValueError, TypeError,
     IndexError,
 )  # fmt: skip
 
 
 class _Nodes(BaseDB):
-    """The store as py-evm wants a database. Nothing is written outside of a block."""
+    """The store as py-evm wants a database. What a view writes stays with the view."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, *, keep: bool) -> None:
+        self.store, self.keep = store, keep
         self.scratch: dict[bytes, bytes] = {}
 
     def __getitem__(self, key: bytes) -> bytes:
         return self.scratch[key] if key in self.scratch else self.store.node(key)
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        (self.scratch if self.store.fresh is None else self.store.fresh)[key] = value
+        if self.keep:
+            self.store.put_node(key, value)
+        else:
+            self.scratch[key] = value
 
     def __delitem__(self, key: bytes) -> None:
         raise IntegrityError("a chain forgets no node", place=key.hex())
@@ -69,9 +71,9 @@ class _Nodes(BaseDB):
 class _Source:
     """What a VM asks of its chain's database: nodes, and headers for BLOCKHASH."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, keep: bool) -> None:
         self.store = store
-        self.db = AtomicDB(_Nodes(store))
+        self.db = AtomicDB(_Nodes(store, keep=keep))
 
     def get_block_header_by_hash(self, digest: bytes) -> Any:
         found = self.store.header(digest=digest)
@@ -106,7 +108,7 @@ def genesis_header(store: Store, genesis: Genesis) -> Any:
     """The first header, its state written as nodes (inside `store.block()`)."""
     vm = vm_class(genesis.rules, 0)
     blank = vm.create_header_from_parent(None, difficulty=0, gas_limit=genesis.gas_limit, timestamp=genesis.time)
-    state = vm(blank, _Source(store), ChainContext(genesis.chain_id), None).state
+    state = vm(blank, _Source(store, keep=True), ChainContext(genesis.chain_id), None).state
     for address, amount in sorted(genesis.supply.items()):
         state.set_balance(bytes.fromhex(address[2:]), amount)
     state.persist()
@@ -132,7 +134,7 @@ class Block:
         self.number = int(self.header.block_number)
         self.chain_id = chain_id
         kind = vm_class(rules, self.number)
-        self._vm = kind(self.header, _Source(store), ChainContext(chain_id), None)
+        self._vm = kind(self.header, _Source(store, keep=True), ChainContext(chain_id), None)
         self._decode = kind.get_transaction_builder().decode
         self._transactions: list[Any] = []
         self._receipts: list[Any] = []
@@ -142,6 +144,10 @@ class Block:
     @property
     def gas_left(self) -> int:
         return int(self.header.gas_limit - self.header.gas_used)
+
+    @property
+    def gas_limit(self) -> int:
+        return int(self.header.gas_limit)
 
     def nonce(self, address: bytes) -> int:
         return int(self._vm.state.get_nonce(address))
@@ -254,7 +260,7 @@ class View:
     """The state after a block, for calls, estimates and proofs. Nothing done here is kept."""
 
     def __init__(self, store: Store, rules: Rules, chain_id: int, header: Any, *, time: int | None = None) -> None:
-        self._source, self._rules, self._chain_id = _Source(store), rules, chain_id
+        self._source, self._rules, self._chain_id = _Source(store, keep=False), rules, chain_id
         self.header = header if time is None else header.copy(timestamp=max(time, header.timestamp))
 
     def _vm(self) -> Any:

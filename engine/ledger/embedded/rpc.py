@@ -43,7 +43,7 @@ class Rpc:
             "net_listening": lambda: True,
             "eth_chainId": lambda: hex(chain.chain_id),
             "eth_syncing": lambda: False,
-            "eth_accounts": lambda: [],
+            "eth_accounts": list,
             "eth_blockNumber": lambda: hex(chain.store.head()),
             "eth_gasPrice": lambda: "0x0",
             "eth_maxPriorityFeePerGas": lambda: "0x0",

@@ -67,8 +67,7 @@ class Store:
         self.path = path
         self.lock = threading.RLock()
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
-        self.fresh: dict[bytes, bytes] | None = None
-        """Nodes of the block in the making; None outside of one."""
+        self._fresh: dict[bytes, bytes] | None = None  # nodes of the block in the making; None outside of one
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=WAIT_MS / 1000)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -93,19 +92,25 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 raise _busy(error, self.path) from error
-            self.fresh = {}
+            self._fresh = {}
             try:
                 yield
-                self._db.executemany("INSERT OR IGNORE INTO nodes VALUES (?, ?)", self.fresh.items())
+                self._db.executemany("INSERT OR IGNORE INTO nodes VALUES (?, ?)", self._fresh.items())
                 self._db.execute("COMMIT")
-                for key, value in self.fresh.items():
+                for key, value in self._fresh.items():
                     self._remember(key, value)
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
             finally:
-                self.fresh = None
+                self._fresh = None
+
+    def put_node(self, key: bytes, value: bytes) -> None:
+        """A node of the block in the making, inside `block()`."""
+        if self._fresh is None:
+            raise IntegrityError("a node outside of a block", place=str(self.path))
+        self._fresh[key] = value
 
     def put_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -144,8 +149,8 @@ class Store:
     def node(self, key: bytes) -> bytes:
         """A trie node or a contract's code; KeyError when there is none."""
         with self.lock:
-            if self.fresh is not None and key in self.fresh:
-                return self.fresh[key]
+            if self._fresh is not None and key in self._fresh:
+                return self._fresh[key]
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]

@@ -27,7 +27,7 @@ def name_iri(graph: str, chain: str, name: str) -> str:
 
 def ledger_iri(graph: str, chain: str) -> str:
     """IRI of a chain of this node in its graph `ledger`."""
-    return f"{graph}/chain/{chain}"
+    return f"{graph}/{chain}"
 
 
 def name_triples(graph: str, chain: str, found: NameRecord) -> set[ox.Triple]:
@@ -41,7 +41,7 @@ def name_triples(graph: str, chain: str, found: NameRecord) -> set[ox.Triple]:
         ox.Triple(me, DAPP.validUntil, ox.Literal(until, datatype=XSD.dateTime)),
     }
     urls = [e.url for e in found.parsed()] if found.alive else []
-    return said | {ox.Triple(me, DAPP.resolvesTo, ox.Literal(url, datatype=XSD.anyURI)) for url in urls}
+    return said | {ox.Triple(me, DAPP.resolvesTo, ox.Literal(url)) for url in urls}
 
 
 def state_name(kb: KnowledgeBase, connected: Connected, name: str, *, application: str | None = None) -> Receipt | None:
