@@ -6,12 +6,16 @@ npm's `solc` (https://docs.soliditylang.org/en/v0.8.37/using-the-compiler.html#c
 
     .venv/bin/python contracts/build.py [--check]
 
+--check remembers in cache/ for which sources, compiler and artifacts it found no difference, and compiles anew only when one of
+them changed.
+
 Exit code 0: written, or all as committed; 1: --check found differences; 2: cannot compile here, or the sources do not.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -116,6 +120,23 @@ def differences(made: dict[str, str]) -> list[str]:
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
+def checked() -> list[str]:
+    """`differences(artifacts())`, without compiling when nothing changed since they were found equal."""
+    seal = hashlib.sha256()
+    compiler = (HERE / "node_modules" / "solc" / "package.json").read_text()
+    committed = [file.name + file.read_text() for file in sorted((HERE / "artifacts").glob("*.json"))]
+    for part in (Path(__file__).read_text(), compiler, json.dumps(sources()), *committed):
+        seal.update(hashlib.sha256(part.encode()).digest())
+    known = HERE / "cache" / "artifacts.sha256"
+    if known.is_file() and known.read_text() == seal.hexdigest():
+        return []
+    different = differences(artifacts())
+    if not different:
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(seal.hexdigest())
+    return different
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,21 +147,26 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"not available: {reason}", file=sys.stderr)
         return 2
     try:
-        made = artifacts()
+        if check:
+            different = checked()
+        else:
+            made = artifacts()
+            different = differences(made)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 2
-    different = differences(made)
-    if not check:
-        folder = HERE / "artifacts"
-        folder.mkdir(exist_ok=True)
-        for name in different:
-            if name in made:
-                (folder / name).write_text(made[name])
-            else:
-                (folder / name).unlink()
-    print(f"{len(made)} artifacts, {'different' if check else 'written'}: {', '.join(different) or 'none'}")
-    return 1 if check and different else 0
+    if check:
+        print(f"different: {', '.join(different)}" if different else "all artifacts are as the sources make them")
+        return 1 if different else 0
+    folder = HERE / "artifacts"
+    folder.mkdir(exist_ok=True)
+    for name in different:
+        if name in made:
+            (folder / name).write_text(made[name])
+        else:
+            (folder / name).unlink()
+    print(f"{len(made)} artifacts, written: {', '.join(different) or 'none'}")
+    return 0
 
 
 if __name__ == "__main__":

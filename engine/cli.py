@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("orchestration:status", "What runs where, and how it is."),
     "events": ("orchestration:events", "What happened to what runs."),
     "simulate": ("operation:simulate", "What an action would lead to, before it is taken."),
+    "sla": ("sla:sla", "Agreements: propose, sign, open, settle; reputation."),
+    "witness": ("witness:witness", "Measure for an agreement and vote; attest readings."),
     "serve": ("server:serve", "Serve the page and a SPARQL endpoint on this machine."),
     "demo": ("demo:demo", "Play the whole story: describe, discover, plan, package, run, break, cure."),
     "rules": ("graph:rules", "The rules in force, and what they did."),

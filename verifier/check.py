@@ -49,6 +49,7 @@ class _Work:
     trust: Trust
     blocks: list[Block | None] = field(default_factory=list)
     fetched: dict[int, dict[bytes, int]] = field(default_factory=dict)
+    needed: set[tuple[int, bytes]] = field(default_factory=set)  # (anchor, slot) that some check read
 
 
 def verify(source: bytes | str | Mapping[str, Any], rpc: str | Rpc | None = None, trust: Trust | None = None) -> Report:
@@ -73,6 +74,9 @@ def verify(source: bytes | str | Mapping[str, Any], rpc: str | Rpc | None = None
             complete.setdefault(proof.head, []).append(proof)
     for number, head in enumerate(file.heads):
         _head(work, head, f"heads[{number}]", complete.get(number, []))
+    for number, anchor in enumerate(file.anchors):
+        idle = [item.slot for item in anchor.storage if (number, item.slot) not in work.needed]
+        report.judge("nothing idle", f"anchors[{number}]", f"nothing needs slot {idle[0].hex()}" if idle else None)
     good: set[int] = set()
     for number, proof in enumerate(file.sets):
         if report.judge("statements", f"sets[{number}]", check_set(proof, file.heads[proof.head])):
@@ -386,7 +390,7 @@ def _anchored(work: _Work, head: Head, place: str) -> Block | None:
         return None
     digest = head_hash(head)
     if anchor.kind == "single":
-        slot = found.slots.get(head_slot(anchor.submitter, keccak(head.graph.encode())))
+        slot = _slot(work, head.anchor, found, head_slot(anchor.submitter, keccak(head.graph.encode())))
         fault = None
         if head.path is not None:
             fault = "a head that is anchored singly has no way in a batch"
@@ -395,6 +399,7 @@ def _anchored(work: _Work, head: Head, place: str) -> Block | None:
     elif head.path is None:
         fault = "the head's way in the batch is missing"
     else:
+        work.needed.add((head.anchor, batch_slot(anchor.submitter)))
         fault = None if trees.batch_root(head.graph, digest, head.path) == anchor.root else "it leads to another root"
     if not work.report.judge("the head is anchored", place, fault):
         return None
@@ -438,6 +443,7 @@ def _authority(work: _Work, head: Head, found: Block, place: str) -> str | None:
 
 def _slot(work: _Work, number: int, found: Block, slot: bytes) -> int | None:
     """A slot's proven value at the anchor's block: from the file, else from the node; None when neither has it."""
+    work.needed.add((number, slot))
     if slot in found.slots:
         return found.slots[slot]
     known = work.fetched.setdefault(number, {})

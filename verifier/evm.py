@@ -145,16 +145,11 @@ class Block:
     code_hash: bytes
     slots: dict[bytes, int]
 
-    def with_slots(self, more: dict[bytes, int]) -> Block:
-        """The same with further slots."""
-        return Block(
-            self.chain, self.contract, self.number, self.time, self.hash, self.beneficiary, self.storage_root,
-            self.code_hash, {**self.slots, **more},
-        )  # fmt: skip
-
 
 def check_anchor(anchor: Anchor) -> Block:
     """Section Anchors, 1 to 3 and the anchored root's slot; BadProofError says what does not hold."""
+    if keccak(anchor.header) != anchor.block_hash:
+        raise BadProofError("the block's header has another hash")
     header = decode(anchor.header)
     if not isinstance(header, list) or len(header) < 15:
         raise BadProofError("the block's header is malformed")
@@ -180,7 +175,7 @@ def check_anchor(anchor: Anchor) -> Block:
     if anchor.kind == "batch" and slots.get(batch_slot(anchor.submitter)) != int.from_bytes(anchor.root, "big"):
         raise BadProofError("the submitter's batch has another root")
     return Block(
-        anchor.chain, anchor.contract, _number(header[8], 6), _number(header[11], 6), keccak(anchor.header),
+        anchor.chain, anchor.contract, _number(header[8], 6), _number(header[11], 6), anchor.block_hash,
         "0x" + beneficiary.hex(), storage_root, code_hash, slots,
     )  # fmt: skip
 

@@ -16,11 +16,13 @@ SET_FORMAT = "dappops-proof-1"
 MAX_FILE = 64 << 20  # bytes
 MAX_HEADS, MAX_SETS, MAX_ANCHORS = 10_000, 100_000, 1_000
 MAX_LEAVES, MAX_LINES = 100_000, 1_000_000
+MAX_DEPTH = 64
 MAX_TEXT = 4 << 20  # bytes of one text: a line has three terms of 1 MiB at most
 
 _HASH = re.compile("[0-9a-f]{64}").fullmatch
 _BYTES = re.compile("(?:[0-9a-f]{2})*").fullmatch
 _ADDRESS = re.compile("0x[0-9a-f]{40}").fullmatch
+_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL).finditer
 _SIGNATURE = re.compile("[0-9a-f]{128}0[01]").fullmatch
 
 T = TypeVar("T")
@@ -149,6 +151,7 @@ class Anchor:
     kind: str
     submitter: str
     root: bytes
+    block_hash: bytes
     header: bytes
     account_proof: list[bytes]
     storage: list[Slot]
@@ -184,6 +187,8 @@ def parse(source: bytes | str | Mapping[str, Any]) -> File:
             raise Malformed("file", f"it is larger than {MAX_FILE >> 20} MiB")
         try:
             text = source.decode("utf-8") if isinstance(source, bytes) else source
+            if _too_deep(text):  # before Python's parser sees it: its stack may be smaller than its limit
+                raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
             value = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise Malformed("file", f"it is no JSON: {error}") from None
@@ -211,6 +216,19 @@ def _references(file: File) -> None:
     for place, number, size in places:
         if number is not None and number >= size:
             raise Malformed(place, f"there is no number {number}")
+
+
+def _too_deep(text: str) -> bool:
+    depth = 0
+    for match in _BRACKETS(text):
+        first = match[0][0]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif first in "]}":
+            depth -= 1
+    return False
 
 
 def _no_constant(name: str) -> object:
@@ -290,10 +308,12 @@ def _extension(at: At) -> Extension:
 
 
 def _anchor(at: At) -> Anchor:
-    part = at.members("chainId", "contract", "kind", "submitter", "root", "header", "accountProof", "storage")
+    part = at.members(
+        "chainId", "contract", "kind", "submitter", "root", "blockHash", "header", "accountProof", "storage"
+    )
     return Anchor(
         part["chainId"].number(), part["contract"].address(), part["kind"].one_of("single", "batch"),
-        part["submitter"].address(), part["root"].hash(), part["header"].raw(8192),
+        part["submitter"].address(), part["root"].hash(), part["blockHash"].hash(), part["header"].raw(8192),
         part["accountProof"].each(_trie_node, 64), part["storage"].each(_slot, MAX_HEADS),
     )  # fmt: skip
 

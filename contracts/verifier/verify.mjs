@@ -133,7 +133,7 @@ const filePart = {
   sets: R.list(setPart, 100000),
   extends: R.list(R.of({ from: R.number, to: R.number, path: R.list(R.hash, 128) }), 10000),
   anchors: R.list(R.of({
-    chainId: R.number, contract: R.address, kind: R.oneOf('single', 'batch'), submitter: R.address, root: R.hash,
+    chainId: R.number, contract: R.address, kind: R.oneOf('single', 'batch'), submitter: R.address, root: R.hash, blockHash: R.hash,
     header: R.bytes(8192), accountProof: trieNodes,
     storage: R.list(R.of({ slot: R.hash, value: R.hash, proof: trieNodes }), 10000),
   }), 1000),
@@ -143,12 +143,24 @@ const filePart = {
   answer: (value) => value,
 };
 
+/** Whether brackets outside of strings nest more than 64 deep. */
+function tooDeep(text) {
+  let depth = 0;
+  for (const [match] of text.matchAll(/"(?:[^"\\]|\\[^])*"|[[\]{}]/g)) {
+    if (match === '[' || match === '{') depth += 1;
+    else if (match === ']' || match === '}') depth -= 1;
+    if (depth > 64) return true;
+  }
+  return false;
+}
+
 /** A well-formed file of bytes or text; throws Malformed. */
 export function parse(source) {
   if (source.length > MAX_FILE) bad('file', 'too large');
   let value;
   try {
     const text = typeof source === 'string' ? source : new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(source);
+    if (tooDeep(text)) throw new Error('nested too deep');
     value = JSON.parse(text);
   } catch (error) {
     bad('file', `no JSON: ${error.message}`);
@@ -450,6 +462,7 @@ function slotValue(storageRoot, slot, proof) {
   return value === null ? 0n : asNumber(rlp(value));
 }
 function blockOf(anchor) {
+  if (!same(H(anchor.header), anchor.blockHash)) no('another header');
   const header = rlp(anchor.header);
   if (!Array.isArray(header) || header.length < 15) no('header');
   if (asBytes(header[3]).length !== 32 || asBytes(header[2]).length !== 20) no('header');
@@ -468,7 +481,7 @@ function blockOf(anchor) {
   }
   if (anchor.kind === 'batch' && slots.get(hex(batchSlot(anchor.submitter))) !== BigInt('0x' + hex(anchor.root))) no('another root');
   return {
-    number: Number(asNumber(header[8], 6)), time: Number(asNumber(header[11], 6)), hash: H(anchor.header),
+    number: Number(asNumber(header[8], 6)), time: Number(asNumber(header[11], 6)), hash: anchor.blockHash,
     storageRoot: fields[2], slots, chain: anchor.chainId, contract: anchor.contract,
   };
 }
@@ -576,10 +589,12 @@ export async function verify(source, options = {}) {
     if (!known && !ask && !options.blockHash) skip('the block is on the chain', place, 'no node was asked');
   }
 
+  const needed = new Set();
   const fetched = new Map();
   const slotOf = async (number, slot) => {
     const block = blocks[number];
     const key = hex(slot);
+    needed.add(`${number} ${key}`);
     if (block.slots.has(key)) return block.slots.get(key);
     if (!ask) return null;
     const cached = `${number} ${key}`;
@@ -609,11 +624,11 @@ export async function verify(source, options = {}) {
       const anchor = file.anchors[head.anchor.anchor];
       let fault = null;
       if (anchor.kind === 'single') {
-        const slot = blocks[head.anchor.anchor].slots.get(hex(headSlot(anchor.submitter, graph)));
+        const slot = await slotOf(head.anchor.anchor, headSlot(anchor.submitter, graph));
         if (head.anchor.path !== null) fault = 'a way in no batch';
         else if (!same(anchor.root, digest) || slot !== BigInt('0x' + hex(digest))) fault = 'another head';
       } else if (head.anchor.path === null) fault = 'no way in the batch';
-      else if (!growing(head.anchor.path.map(([bit]) => bit))) fault = 'bits do not grow';
+      else if (needed.add(`${head.anchor.anchor} ${hex(batchSlot(anchor.submitter))}`) && !growing(head.anchor.path.map(([bit]) => bit))) fault = 'bits do not grow';
       else if (!same(climb(graph, H(Buffer.of(5), graph, digest), head.anchor.path), anchor.root)) fault = 'another root';
       if (judge('the head is anchored', place, fault)) anchored = blocks[head.anchor.anchor];
     }
@@ -672,6 +687,10 @@ export async function verify(source, options = {}) {
     judge('vouched by the owner', place, vouched ? null : 'only the node says so');
   }
 
+  file.anchors.forEach((anchor, i) => {
+    const idle = anchor.storage.some((item) => !needed.has(`${i} ${hex(item.slot)}`));
+    judge('nothing idle', `anchors[${i}]`, idle ? 'nothing needs a slot' : null);
+  });
   file.sets.forEach((set, i) => {
     const head = file.heads[set.head];
     judge('statements', `sets[${i}]`, set.proof.graph !== head.graph ? 'another graph' : setFault(set.proof, head.setRoot));

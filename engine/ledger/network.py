@@ -7,7 +7,8 @@ again, `final` says from where on it does not happen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,24 @@ class NetworkChain:
     """A `Chain` behind a node's URL."""
 
     def __init__(
-        self, url: str, chain_id: int, keys: KeyRing, settings: Settings | None = None, *, folder: Path | None = None
+        self,
+        url: str,
+        chain_id: int,
+        keys: KeyRing,
+        settings: Settings | None = None,
+        *,
+        folder: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings = settings or Settings()
-        self.node = Node(url, timeout_s=settings.timeout_s, attempts=settings.attempts)
+        self.node = Node(url, timeout_s=settings.timeout_s, attempts=settings.attempts, sleep=sleep)
         self._chain_id = chain_id
         self._accounts = Accounts(keys, dev_keys=settings.dev_keys or is_loopback(url))
         patience = Patience(
             deadline_s=settings.deadline_s, replace_after_s=settings.replace_after_s,
             replacements=settings.replacements, fee_cap=int(settings.fee_cap_gwei * GWEI),
         )  # fmt: skip
-        self._sender = Sender(self.node, chain_id, self._accounts, patience, folder=folder)
+        self._sender = Sender(self.node, chain_id, self._accounts, patience, folder=folder, sleep=sleep)
         self._sender.check_chain()
 
     @property

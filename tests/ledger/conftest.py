@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from anvil_node import RICH, Anvil
 
-pytest.importorskip("eth", reason='py-evm is not installed: pip install "dappops[ledger]"')
+if find_spec("eth") is None:  # asked without importing it: py-evm changes the process
+    pytest.skip('py-evm is not installed: pip install "dappops[ledger]"', allow_module_level=True)
 
 from engine.graph.keys import KeyRing
 from engine.ledger.chain import Address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from eth_account import Account
 
 from engine.errors import BusyError, InputError, IntegrityError
 from engine.graph.keys import KeyRing
-from engine.ledger.chain import Address, Message, Wei
+from engine.ledger.chain import Address, Inclusion, Message, Wei
 from engine.ledger.embedded import store
 from engine.ledger.embedded.chain import EmbeddedChain
 from engine.ledger.embedded.schedule import Genesis
@@ -281,3 +282,28 @@ def test_chain_is_busy_when_another_process_holds_it(
     other.execute("ROLLBACK")
     assert chain.send(Message(account, None, INIT)).block == 1
     other.close()
+
+
+def test_contract_calls_itself_as_deep_as_its_gas_goes(
+    embedded: EmbeddedChain, replica: EmbeddedChain, account: Address
+) -> None:
+    """Whether a transaction succeeds must not depend on how deep Python was when it came, and nobody else may crash."""
+    # 5f*5 30 5a f1 00: call myself with all gas
+    contract = embedded.send(Message(account, None, bytes.fromhex("600980600b6000396000f35f5f5f5f5f305af100"))).contract
+    assert contract is not None
+
+    def called(frames: int) -> None:
+        if frames:
+            called(frames - 1)
+        else:
+            outcomes.append(embedded.send(Message(account, contract, gas=30_000_000)))
+
+    usual = sys.getrecursionlimit()
+    outcomes: list[Inclusion] = []
+    called(0)
+    called(usual // 2)
+    assert outcomes[0].succeeded
+    assert outcomes[0].gas_used == outcomes[1].gas_used
+    follow(embedded, replica)
+    assert replica.header() == embedded.header()
+    assert sys.getrecursionlimit() == usual < 10_000, "py-evm's limit would let others overflow the stack"

@@ -123,9 +123,7 @@ def test_chain_takes_turns_when_two_processes_send(tmp_path: Path, keys: KeyRing
         for to, number in ((to_a, 0), (to_b, 1)):
             to.write(f"12 {number}\n")
             to.flush()
-        acks = [
-            [line.split() for line in iter(of.readline, "end\n") if line.startswith("ack")] for of in (of_a, of_b)
-        ]
+        acks = [[line.split() for line in iter(of.readline, "end\n") if line.startswith("ack")] for of in (of_a, of_b)]
     assert [len(a) for a in acks] == [sum(1 + n % 7 for n in range(1, 13))] * 2
     blocks = [{int(a[1]) for a in each} for each in acks]
     assert not blocks[0] & blocks[1], "a block is made by one"

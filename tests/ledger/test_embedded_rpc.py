@@ -77,7 +77,10 @@ def test_transaction_waits_when_it_comes_before_its_turn(
     rpc.call("eth_sendRawTransaction", [transaction(keys, account, 0)])
     assert [rpc.call("eth_getTransactionReceipt", [h])["status"] for h in late] == ["0x1", "0x1"]
     assert rpc.call("eth_getTransactionCount", [account, "latest"]) == "0x3"
-    for raw, told in ((transaction(keys, account, 0), "already known"), (transaction(keys, account, 1, value=1), "too low")):
+    for raw, told in (
+        (transaction(keys, account, 0), "already known"),
+        (transaction(keys, account, 1, value=1), "too low"),
+    ):
         with pytest.raises(Problem, match=told):
             rpc.call("eth_sendRawTransaction", [raw])
     for n in range(4, 4 + 64):
@@ -105,7 +108,9 @@ def test_revert_has_code_3_and_its_data(embedded: EmbeddedChain, account: Addres
         ("eth_getStorageAt", ["0x" + "11" * 20, "0x" + "f" * 65], -32602),
     ],
 )  # fmt: skip
-def test_rpc_names_the_problem_when_a_question_is_bad(method: str, params: Any, code: int, embedded: EmbeddedChain) -> None:
+def test_rpc_names_the_problem_when_a_question_is_bad(
+    method: str, params: Any, code: int, embedded: EmbeddedChain
+) -> None:
     answer = Rpc(embedded).answer({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
     assert (answer["id"], answer["error"]["code"]) == (7, code)
     assert answer["error"]["message"]

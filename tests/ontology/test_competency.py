@@ -40,9 +40,9 @@ def inputs(query: str) -> dict[ox.Variable, ox.NamedNode | ox.Literal]:
 
 
 def test_questions_are_numbered_with_answers_when_listed() -> None:
-    assert len(QUESTIONS) == 21
+    assert len(QUESTIONS) == 28
     assert [path.stem for path in QUESTIONS] == [path.stem for path in files("queries/competency", "*.csv")]
-    assert [path.stem[:2] for path in QUESTIONS] == [f"{number:02d}" for number in range(1, 22)]
+    assert [path.stem[:2] for path in QUESTIONS] == [f"{number:02d}" for number in range(1, 29)]
 
 
 def test_sample_conforms_when_validated(sample: View, shape_triples: list[ox.Triple]) -> None:

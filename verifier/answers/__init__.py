@@ -3,6 +3,6 @@
 `check` needs a file's heads and set proofs, and which of these hold; it reads no file and asks nobody.
 """
 
-from verifier.answers.check import CONDITIONAL, FAILED, PROVEN, UNPROVEN, Report, Verdict, check
+from verifier.answers.check import CONDITIONAL, FAILED, PROVEN, UNPROVEN, Verdict, Verdicts, check
 
-__all__ = ["CONDITIONAL", "FAILED", "PROVEN", "UNPROVEN", "Report", "Verdict", "check"]
+__all__ = ["CONDITIONAL", "FAILED", "PROVEN", "UNPROVEN", "Verdict", "Verdicts", "check"]

@@ -13,7 +13,7 @@ from functools import cached_property
 from verifier.answers import algebra as a
 from verifier.answers.authority import GraphInfo
 from verifier.answers.facts import CLOSURE, EVERYBODY, FULL, HIERARCHY, Source
-from verifier.answers.knowledge import Known, Shown
+from verifier.answers.knowledge import Known, Shown, shown
 from verifier.answers.parser import parse
 from verifier.answers.rules import instance
 from verifier.answers.solve import Assumed, Context, Evidence, Exhausted, Fact, Solution, Solver, Statement, Unknown
@@ -45,11 +45,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its values (N-Triples text; None: unbound), and what it rests on; `unproven` says why nothing is claimed."""
+    """One row: its values (N-Triples text; None: unbound), what it rests on, what is claimed of it and why not more."""
 
     values: tuple[str | None, ...]
     part: Part
-    unproven: str | None
+    claim: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Report:
+class Verdicts:
     """The rows' verdicts, what is wrong with the answer as a whole, and what had to be believed."""
 
     query: str
@@ -129,9 +130,9 @@ def read(value: object) -> Answer:
 
 
 def _row(at: At) -> Row:
-    part = at.members("values", "sets", "derivations", "taken", "unproven")
+    part = at.members("values", "claim", "why", "sets", "derivations", "taken")
     values = tuple(part["values"].each(lambda x: None if x.value is None else _term(x), 1000))
-    return Row(values, _part(part), None if part["unproven"].value is None else part["unproven"].text())
+    return Row(values, _part(part), part["claim"].one_of(PROVEN, CONDITIONAL, UNPROVEN), part["why"].text())
 
 
 def _derivation(at: At) -> Derivation:
@@ -166,15 +167,15 @@ def _term(at: At) -> str:
 
 
 # -- checking --------------------------------------------------------------------------------------------------------
-def check(value: object, heads: Sequence[Head], sets: Sequence[SetProof], good: Callable[[int], bool]) -> Report:
-    """The verdicts on an answer. `good` tells whether the set proof of a number holds against its head."""
+def check(value: object, heads: Sequence[Head], sets: Sequence[SetProof], good: Callable[[int], bool]) -> Verdicts:
+    """The verdicts on an `answer`. `good` tells whether the set proof of a number holds against its head."""
     answer = read(value)
-    report = Report(answer.query, answer.variables, answer.truth)
+    report = Verdicts(answer.query, answer.variables, answer.truth)
     try:
         query = parse(answer.query)
     except (ValueError, Unsupported) as error:
-        if all(row.unproven for row in answer.rows):
-            report.rows = [Verdict(UNPROVEN, row.values, (row.unproven or "",)) for row in answer.rows]
+        if all(row.claim == UNPROVEN for row in answer.rows):
+            report.rows = [Verdict(UNPROVEN, row.values, (row.why,)) for row in answer.rows]
         else:
             report.problems.append(f"the query is not read: {error}")
         return report
@@ -203,8 +204,7 @@ class _Checker:
         self.derived: dict[int, tuple[str, ...] | None] = {}  # labels of those that hold
         self.why_not: dict[int, str] = {}
         self.superseded: set[str] = set()
-        self.absences = False
-        self.verdicts: dict[tuple[tuple[str | None, ...], Part], Verdict] = {}
+        self.verdicts: dict[tuple[tuple[str | None, ...], Part, str], Verdict] = {}
 
     # -- the whole --------------------------------------------------------------------------------------------------
     def problems(self) -> list[str]:
@@ -245,17 +245,11 @@ class _Checker:
         return any(h is not None and h.policy_root == root for h in listed)
 
     def trust(self) -> list[str]:
-        """What had to be believed, as sentences."""
-        answer = self.answer
-        out = [
-            f"that {len(answer.graphs)} graphs are all that the node {answer.node} answers from, and that their heads stood "
-            "together: of the node"
-        ]
+        """What had to be believed of the node."""
+        out = [f"that these {len(self.answer.graphs)} graphs, at these heads, are all that it answers from"]
         if self.query.form == "SELECT":
-            out.append("that no row is missing, how often a row occurs, and the order of rows: of the node, not proven")
-        if self.absences:
-            out.append("that the shown policy is still in force at the time of the answer: of the node")
-        out += [f"that no enabled rule supersedes {iri}: of the node" for iri in sorted(self.superseded)]
+            out.append("that no row is missing, how often a row occurs, and in which order")
+        out += [f"that no enabled rule supersedes {iri}" for iri in sorted(self.superseded)]
         return out
 
     # -- parts ------------------------------------------------------------------------------------------------------
@@ -265,16 +259,14 @@ class _Checker:
             self.shown[number] = None
             if number < len(self.sets) and self.good(number):
                 proof = self.sets[number]
-                terms = [cut(line) for line in proof.lines]
-                self.shown[number] = Shown(
-                    f"<{proof.graph}>", self.heads[proof.head].set_root, proof.pattern, tuple(t for t in terms if t)
-                )
+                root = self.heads[proof.head].set_root
+                self.shown[number] = shown(f"<{proof.graph}>", root, proof.pattern, proof.lines)
         return self.shown[number]
 
     def known(self, part: Part) -> tuple[Known, dict[Statement, tuple[str, ...]]]:
         """The facts of a part, and the labels of what is derived in it. ValueError when it refers to what does not hold."""
-        shown = [self.set(n) for n in part.sets]
-        if None in shown:
+        sets = [self.set(n) for n in part.sets]
+        if None in sets:
             raise ValueError("it rests on a set that does not hold")
         labels: dict[Statement, tuple[str, ...]] = {}
         for taken in part.taken:
@@ -286,7 +278,7 @@ class _Checker:
             labels[self.answer.derivations[number].statement] = found
         facts = Known(
             self.graphs, self.answer.graphs, self.answer.policy if self.policy_is_shown else (), self.answer.node, self.answer.regime,
-            [x for x in shown if x is not None], labels,
+            [x for x in sets if x is not None], labels,
         )  # fmt: skip
         return facts, labels
 
@@ -329,16 +321,14 @@ class _Checker:
                 own = labels.get(item.statement)
                 if own and not facts.asserted(item.statement):
                     found.update(own)
-            else:
-                self.absences = True
         return tuple(sorted(found))
 
     # -- rows -------------------------------------------------------------------------------------------------------
     def row(self, row: Row) -> Verdict:
         """The verdict on a row."""
-        if row.unproven is not None:
-            return Verdict(UNPROVEN, row.values, (row.unproven,))
-        key = (row.values, row.part)
+        if row.claim == UNPROVEN:
+            return Verdict(UNPROVEN, row.values, (row.why,))
+        key = (row.values, row.part, row.claim)
         if key not in self.verdicts:
             try:
                 self.verdicts[key] = self.proven(row)
@@ -356,6 +346,8 @@ class _Checker:
             evidence = find(self.query, Solver(facts), context, wanted, self.answer.truth)
             if evidence is not None:
                 found = self.labels(evidence, facts, labels)
+                if found and row.claim == PROVEN:
+                    return Verdict(FAILED, row.values, ("it is said to be proven, but: " + "; ".join(found),))
                 return Verdict(CONDITIONAL if found else PROVEN, row.values, found)
         return Verdict(FAILED, row.values, ("it does not come out of what is shown",))
 

@@ -42,6 +42,7 @@ class Facts(ABC):
         self.public = tuple(g for g in self.named if g not in graphs or graphs[g].audience == "public")
         self.policy = tuple(policy)
         self.steps = STEPS
+        self.shared: dict[Goal, tuple[list[Statement], Evidence]] = {}  # what the policy alone decides
         self._derivable = _Derivable(self)
 
     def step(self) -> None:
@@ -167,6 +168,10 @@ class _Derivable:
 
     def goal(self, goal: Goal) -> tuple[list[Statement], Evidence]:
         """Statements that rules may derive for a goal, and what that rests on. Unknown when it cannot be told."""
+        shared = self.facts.shared.get(goal)
+        if shared is not None:
+            self.rests.add(shared[1])
+            return shared
         if goal in self.failed:
             raise self.failed[goal]
         if goal in self.done:
@@ -200,8 +205,11 @@ class _Derivable:
             self.running = False
             self.visited, self.open, self.leaned = set(), set(), set()
         evidence = NONE.union(*self.rests)
+        policy = {All(graph, None, None) for graph in self.facts.policy}
         for one in reached - self.failed.keys():
             self.done[one] = evidence
+            if evidence <= policy:
+                self.facts.shared[one] = (list(self.table[one]), evidence)
         return list(self.table[goal]), evidence
 
     def compute(self, goal: Goal) -> None:

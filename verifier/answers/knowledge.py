@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from verifier.answers import rules
 from verifier.answers.authority import GraphInfo
-from verifier.answers.facts import Facts
+from verifier.answers.facts import Facts, Goal
 from verifier.answers.rules import Rule
-from verifier.answers.solve import All, Statement, Unknown
+from verifier.answers.solve import All, Evidence, Statement, Unknown
 from verifier.answers.terms import TYPE
+from verifier.trees import cut
 
+T = TypeVar("T")
 Terms = tuple[str | None, str | None, str | None]
 
 
@@ -43,14 +46,17 @@ class Index:
                 yield statement
 
 
+_NOTHING = Index()
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A set proof that holds: `name` is its graph's, `root` the graph's set root."""
+    """A set proof that holds: `name` is its graph's."""
 
     name: str
     root: bytes
     pattern: Terms
-    statements: tuple[Statement, ...]
+    index: Index
 
     @property
     def whole(self) -> bool:
@@ -58,23 +64,52 @@ class Shown:
         return self.pattern == (None, None, None)
 
 
-@lru_cache(maxsize=64)
-def _indexed(name: str, root: bytes, statements: tuple[Statement, ...]) -> Index:
-    index = Index()
-    index.add(statements)
-    return index
+class Cache(Generic[T]):
+    """The values last used, a few."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._kept = size, OrderedDict[Any, T]()
+
+    def get(self, key: object, make: Callable[[], T]) -> T:
+        """The value of a key, made when it is not kept."""
+        if key not in self._kept:
+            self._kept[key] = make()
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
 
-@lru_cache(maxsize=16)
-def _rules(policy: tuple[Shown, ...]) -> list[Rule]:
-    """The rules in force of whole policy graphs."""
-    indexes = [_indexed(one.name, one.root, one.statements) for one in policy]
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What whole policy graphs say: the rules in force, and what can be derived by looking at them alone."""
 
+    rules: list[Rule]
+    derivable: dict[Goal, tuple[list[Statement], Evidence]]
+
+
+# A root stands for one set of statements, so what was once read under it need not be read again.
+_GRAPHS: Cache[Index] = Cache(8)
+_POLICIES: Cache[Policy] = Cache(4)
+
+
+def shown(name: str, root: bytes, pattern: Terms, lines: Sequence[str]) -> Shown:
+    """What a set proof shows that holds against `root`."""
+
+    def make() -> Index:
+        index = Index()
+        index.add(terms for terms in map(cut, lines) if terms is not None)
+        return index
+
+    return Shown(name, root, pattern, _GRAPHS.get((name, root), make) if pattern == (None, None, None) else make())
+
+
+def _policy(graphs: Sequence[Shown]) -> Policy:
     def objects(s: str, p: str) -> list[str]:
-        return sorted({x[2] for index in indexes for x in index.find(s, p, None)})
+        return sorted({x[2] for one in graphs for x in one.index.find(s, p, None)})
 
-    nodes = {x[0] for index in indexes for x in index.find(None, TYPE, rules.RULE)}
-    return rules.in_force(nodes, objects)
+    nodes = {x[0] for one in graphs for x in one.index.find(None, TYPE, rules.RULE)}
+    return Policy(rules.in_force(nodes, objects), {})
 
 
 class Known(Facts):
@@ -94,14 +129,18 @@ class Known(Facts):
             if one.whole:
                 self._whole[one.name] = one
             else:
-                self._small.setdefault(one.name, Index()).add(one.statements)
+                self._small.setdefault(one.name, Index()).add(one.index.all)
                 self._patterns.add((one.name, one.pattern))
+        self._policy: Policy | None = None
+        if self.policy and all(name in self._whole for name in self.policy):
+            whole = [self._whole[name] for name in self.policy]
+            key = (node, *((one.name, one.root) for one in whole))
+            self._policy = _POLICIES.get(key, lambda: _policy(whole))
+            self.shared = self._policy.derivable
 
     def _index(self, graph: str) -> Index:
         whole = self._whole.get(graph)
-        if whole is not None:
-            return _indexed(whole.name, whole.root, whole.statements)
-        return self._small.get(graph) or Index()
+        return whole.index if whole is not None else self._small.get(graph) or _NOTHING
 
     def holds(self, graph: str, s: str | None, p: str | None, o: str | None) -> Iterator[Statement]:
         """See `Facts`."""
@@ -112,7 +151,9 @@ class Known(Facts):
     ) -> tuple[list[Statement], All]:
         """See `Facts`."""
         patterns = ((s, p, o), (s, p, None), (s, None, None)) if s is not None else ()
-        if graph in self._whole or any((graph, pattern) in self._patterns for pattern in patterns):
+        if graph in self._whole:
+            return list(self._index(graph).find(s, p, o)), All(graph, None, None)
+        if any((graph, pattern) in self._patterns for pattern in patterns):
             return list(self._index(graph).find(s, p, o)), All(graph, s, p)
         raise Unknown(f"{' '.join(x or '*' for x in (s, p, o))} in {graph}")
 
@@ -122,9 +163,9 @@ class Known(Facts):
 
     def rules(self) -> list[Rule]:
         """See `Facts`."""
-        if not self.policy or any(name not in self._whole for name in self.policy):
+        if self._policy is None:
             raise Unknown("what rules derive: the policy in force is not shown whole")
-        return _rules(tuple(self._whole[name] for name in self.policy))
+        return self._policy.rules
 
     def rule(self, iri: str) -> tuple[Rule | None, bool]:
         """The rule of this IRI, if it is one and switched on; and whether it is known that none supersedes it.

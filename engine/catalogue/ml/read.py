@@ -306,7 +306,9 @@ class Reader(Literals):
         named = _only_id(node)
         if named is not None:
             return [self.ref(named, term)]
-        return [self.item(node, term.classes, made, item)]
+        facets = self.vocabulary.facets(item.types, term.iri)  # what this owner wants there comes before what any does
+        wanted = tuple(sorted(facets.classes)) if facets is not None and facets.classes else term.classes
+        return [self.item(node, wanted, made, item)]
 
     def ref(self, node: Scalar, term: Term, *, kind: bool = False) -> Ref:
         """A reference, to be resolved by `references.resolve`; `kind`: a class may stand for all its members."""
@@ -332,6 +334,20 @@ class Reader(Literals):
         held = {each.value_property for each in self.vocabulary.metrics.values()}
         keys = [key for key, term in self.vocabulary.terms.items() if term.iri in held]
         return [*keys, *(each.name for each in self.vocabulary.metrics.values())]
+
+    def ledger_metric(self, name: str) -> Metric | None:
+        """A metric of ledgers by its name, or by the property that holds a ledger's value of it."""
+        iri = self.absolute(name) or self.vocabulary.things.get(name, "")
+        known = [each for each in self.vocabulary.metrics.values() if each.ledger_property is not None]
+        term = self.vocabulary.terms.get(name)
+        held = term.iri if term is not None else None
+        return next((each for each in known if each.iri == iri or each.ledger_property == held), None)
+
+    def ledger_metric_names(self) -> list[str]:
+        """Every word that `ledger_metric` understands."""
+        known = [each for each in self.vocabulary.metrics.values() if each.ledger_property is not None]
+        held = {each.ledger_property for each in known}
+        return [*(key for key, term in self.vocabulary.terms.items() if term.iri in held), *(each.name for each in known)]
 
     def _metric_of(self, owner: Mapping, item: Item) -> Metric | None:
         written = owner.get("constrains")

@@ -89,7 +89,7 @@ class _Maker:
             properties[key] = self.share(term, facets)
         for key, sugar in SUGAR.items():
             if any(up in vocabulary.parents[iri] for up in sugar.classes):
-                own = self.sugar(key)
+                own = self.ledger_demands() if iri == DAPP.TransactionType.value else self.sugar(key)
                 properties[key] = {"anyOf": [own, properties[key]]} if key in properties else own
         schema: Schema = {"type": "object"}
         if iri in vocabulary.definitions:
@@ -245,6 +245,17 @@ class _Maker:
                 ]},
             },
         })  # fmt: skip
+
+    def ledger_demands(self) -> Schema:
+        """`requires` of a transaction type."""
+        known = [each for each in self.vocabulary.metrics.values() if each.ledger_property is not None]
+        held = {each.ledger_property for each in known}
+        keys = [name for name, term in sorted(self.vocabulary.terms.items()) if term.iri in held]
+        return {
+            "type": "object", "description": "What the ledger must have been measured to be: '>= 20 /s', '<= 10 s'.",
+            "properties": {name: _many(_SCALAR) for name in [*keys, *sorted(each.name for each in known)]},
+            "additionalProperties": False,
+        }  # fmt: skip
 
 
 def _borrowed(term: Term) -> bool:

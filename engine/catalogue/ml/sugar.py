@@ -147,21 +147,23 @@ def _requires(reader: Reader, parent: Item, key: Scalar, node: Node) -> None:
     mapping = _map(reader, node, "requires", 'requires: {vcpus: ">= 4", memory: ">= 8 GiB"}')
     if mapping is None:
         return
+    ledger = DAPP.TransactionType.value in parent.types
     for name, value in mapping.entries:
-        metric = reader.metric(name.text)
+        metric = reader.ledger_metric(name.text) if ledger else reader.metric(name.text)
         if metric is None:
-            near = reader.report.nearest(name.text, reader.metric_names())
+            near = reader.report.nearest(name.text, reader.ledger_metric_names() if ledger else reader.metric_names())
             reader.report.add(
                 "unknown-metric",
                 name.position,
                 f"'requires' knows no {name.text!r}" + (f" (did you mean {near!r}?)" if near else ""),
-                "write a property of hosts that a metric measures (vcpus, memory, accelerator, trust …), or a metric",
+                "write what is measured of ledgers (transactionThroughput, finalityTime, coSignerCount …), or a metric"
+                if ledger
+                else "write a property of hosts that a metric measures (vcpus, memory, accelerator, trust …), or a metric",
             )
             continue
         values: list[Node] = value.items if isinstance(value, Sequence) else [value]
         held = reader.vocabulary.keys.get(metric.value_property or "")
-        numeric = held is None or reader.vocabulary.terms[held].numeric
-        if numeric:
+        if ledger or held is None or reader.vocabulary.terms[held].numeric:
             for each in values:
                 _compared(reader, parent, name, metric, each)
         else:
@@ -171,9 +173,8 @@ def _requires(reader: Reader, parent: Item, key: Scalar, node: Node) -> None:
 def _capability(
     reader: Reader, parent: Item, name: Scalar, metric: Metric, *, operator: str, bounds: list[Text | Ref | Item]
 ) -> None:
-    made = _Maker(
-        reader, parent, f"{parent.local}.{name.text}.{SUFFIXES[operator]}", "CapabilityRequirement", name.position
-    )
+    kind = "LedgerRequirement" if DAPP.TransactionType.value in parent.types else "CapabilityRequirement"
+    made = _Maker(reader, parent, f"{parent.local}.{name.text}.{SUFFIXES[operator]}", kind, name.position)
     made.own("onSubject", name.position, parent)
     made.add("constrains", name.position, Ref(name.position, metric.name, metric.iri))
     made.shipped("operator", name.position, operator)
@@ -355,7 +356,7 @@ _APPLICATION = (DAPP.QualityCriticalApplication.value,)
 _UNIT = (DAPP.ServiceUnit.value,)
 
 SUGAR: dict[str, Sugar] = {
-    "requires": Sugar(_UNIT, _requires),
+    "requires": Sugar((*_UNIT, DAPP.TransactionType.value), _requires),
     "placement": Sugar(_UNIT + _APPLICATION, _placement),
     "deadline": Sugar(_APPLICATION, _deadlines),
     "deadlines": Sugar(_APPLICATION, _deadlines),

@@ -43,6 +43,7 @@ ALIASES: dict[str, str] = {
     "resourceType": "hasResourceType",
     "principle": "keepsPrinciple", "protects": "protectsCategory", "trust": "supportsTrust",
     "functions": "usesFunction", "isolation": "requiresIsolation", "parameters": "hasParameter", "variants": "hasVariant",
+    "transactionTypes": "hasTransactionType",
 }  # fmt: skip
 BORROWED: dict[str, ox.NamedNode] = {
     "name": RDFS.label, "description": DCTERMS.description, "comment": RDFS.comment, "seeAlso": RDFS.seeAlso,
@@ -87,12 +88,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A shipped metric: the unit its bounds are in and the property that holds a thing's value of it."""
+    """A shipped metric: the unit its bounds are in and the property that holds a thing's, or a ledger's, value of it."""
 
     iri: str
     name: str
     symbol: str | None
     value_property: str | None
+    ledger_property: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,10 @@ class _Builder:
         units = self.iris(iri, DAPP.unit)
         held = self.iris(iri, DAPP.valueProperty)
         symbol = symbol_of(units[0]) if units else None
-        return Metric(iri, iri.removeprefix(DAPPI.iri), symbol, held[0] if held else None)
+        ledger = self.iris(iri, DAPP.ledgerProperty)
+        return Metric(
+            iri, iri.removeprefix(DAPPI.iri), symbol, held[0] if held else None, ledger[0] if ledger else None
+        )
 
     def _terms(
         self,

@@ -27,6 +27,7 @@ from engine.ledger.agreements.versions import chain_of, contract_terms
 from engine.ledger.contracts import Contract, Event, interface
 from engine.ledger.home import Connected
 from engine.ledger.money import to_tokens
+from engine.ledger.naming.statements import ledger_iri
 from reasoners.vocab import DAPP, DAPPI, RDF
 
 if TYPE_CHECKING:
@@ -61,11 +62,6 @@ class Followed:
         }  # fmt: skip
 
 
-def ledger_iri(graph: str, chain: str) -> ox.NamedNode:
-    """A chain of this node in its graph `ledger`."""
-    return ox.NamedNode(f"{graph}/{chain}")
-
-
 def follow(kb: KnowledgeBase, connected: Connected | None = None, *, author: str | None = None) -> Followed:
     """Bring the graphs `ledger` and `agreements` of the author to what the chain says now. Idempotent.
 
@@ -83,7 +79,7 @@ def _look(kb: KnowledgeBase, connected: Connected, author: str) -> Followed | No
     chain, contract = connected.chain, connected.contract("ServiceAgreement")
     head = chain.header()
     graph, agreements = kb.graph_iri(GRAPH, author), kb.graph_iri(AGREEMENTS, author)
-    ledger = ledger_iri(graph, connected.record.name)
+    ledger = ox.NamedNode(ledger_iri(graph, connected.record.name))
     stated = [r for r in rows_of(kb, "sla-events", ledger=ledger.value) if r["event"].startswith(f"{graph}/")]
     good = _common(connected, {(int(r["block"]), r["hash"]) for r in stated}, head.number)
     orphans = sorted(r["event"] for r in stated if int(r["block"]) > good or int(r["block"]) > head.number)
@@ -319,4 +315,4 @@ def settlement_triples(
     return [ox.Triple(node, p, o) for p, o in pairs]
 
 
-__all__ = ["Followed", "event_node", "event_triples", "follow", "known_versions", "ledger_iri", "settlement_triples"]
+__all__ = ["Followed", "event_node", "event_triples", "follow", "known_versions", "settlement_triples"]

@@ -21,10 +21,10 @@ from engine.errors import BusyError, InputError
 from engine.graph.hashing import keccak256
 from engine.graph.keys import Key, recover
 from engine.ledger.agreements.desk import Desk
-from engine.ledger.agreements.events import ledger_iri
 from engine.ledger.agreements.lifecycle import rows_of
 from engine.ledger.agreements.model import moment
 from engine.ledger.agreements.probes import Probe, check, measure
+from engine.ledger.chain import lower
 from engine.ledger.contracts import Contract
 from engine.ledger.eip712 import Domain, Struct, for_contract, for_key
 from engine.ledger.home import Connected
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 READING = Struct("Reading", (("bytes32", "series"), ("int256", "value"), ("uint64", "time")))
 MILLION = 10**6
 CONTRACT = "ReadingLog"
+LOOK = 0.2  # seconds between two looks at what others have published
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def median_of(values: Sequence[int]) -> int:
 
 
 # -- a witness's part ------------------------------------------------------------------------------------------------
-def reading_triples(asked: Round, key: Key, base: str, value: int, *, agreed: bool, rests: Sequence[str] = ()) -> list[ox.Triple]:
+def reading_triples(
+    asked: Round, key: Key, base: str, value: int, *, agreed: bool, rests: Sequence[str] = ()
+) -> list[ox.Triple]:
     """A reading of a witness, or (agreed) the value that it signs for all, in its graph `witness`."""
     me = ox.NamedNode(f"{base}/g/{key.address}/self")
     node = ox.NamedNode(f"{base}/g/{key.address}/witness/{asked.name}{'-agreed' if agreed else ''}")
@@ -127,13 +130,51 @@ def witness_agrees(
     if abs(value - own) > tolerance:
         return None
     desk.publish(
-        f"{asked.name[-24:]}-agreed", reading_triples(asked, key, base, value, agreed=True, rests=sorted(others)), "reading agreed"
+        f"{asked.name[-24:]}-agreed",
+        reading_triples(asked, key, base, value, agreed=True, rests=sorted(others)),
+        "reading agreed",
     )
     return value
 
 
+def take_part(
+    kb: KnowledgeBase, connected: Connected, asked: Round, key: Key, base: str, desk: Desk, probe: Probe, *, tolerance: int,
+    patience: float = 10.0,
+) -> dict[str, Any]:  # fmt: skip
+    """One witness's whole part in a round: measure, wait for the others' readings, sign the median, bring it in if it can.
+
+    BusyError when too few have signed one value yet (another witness then brings it in), or the own reading is too far off.
+    """
+    log = Contract(connected.chain, lower(asked.contract), CONTRACT)
+    among = operators(log)
+    if key.address not in among:
+        raise InputError(f"{key.address} is no witness of this contract", place=asked.contract)
+    own = witness_reading(asked, key, base, desk, probe)
+    deadline = time.monotonic() + patience
+    while len(seen := readings(kb, asked, among, agreed=False)) < len(among) and time.monotonic() < deadline:
+        time.sleep(LOOK)
+    value = witness_agrees(asked, key, base, desk, own, {iri: v for iri, v, _ in seen.values()}, tolerance)
+    if value is None:
+        raise BusyError(
+            f"the own reading {own / MILLION:g} is too far from the median",
+            place=probe.target,
+            remedy="look at the sensor",
+        )
+    return attest(kb, connected, asked, among)
+
+
+def operators(log: Contract) -> list[str]:
+    """The witnesses of a contract as it is now, ascending."""
+    told = log.events("GroupChanged")
+    if not told:
+        raise InputError("no application contract at this address", place=log.address)
+    return sorted(str(a).lower() for a in told[-1].args["operators"])
+
+
 # -- everybody's part ------------------------------------------------------------------------------------------------
-def readings(kb: KnowledgeBase, asked: Round, witnesses: Sequence[str], *, agreed: bool) -> dict[str, tuple[str, int, bytes]]:
+def readings(
+    kb: KnowledgeBase, asked: Round, witnesses: Sequence[str], *, agreed: bool
+) -> dict[str, tuple[str, int, bytes]]:
     """Account -> (IRI, millionths, signature) of readings of a round whose signature is that witness's; others are left out."""
     found: dict[str, tuple[str, int, bytes]] = {}
     ending = f"/witness/{asked.name}{'-agreed' if agreed else ''}"
@@ -150,13 +191,19 @@ def readings(kb: KnowledgeBase, asked: Round, witnesses: Sequence[str], *, agree
 
 
 def attest(
-    kb: KnowledgeBase, connected: Connected, contract: str, asked: Round, witnesses: Sequence[str], *, sender: str | None = None
+    kb: KnowledgeBase,
+    connected: Connected,
+    contract: str,
+    asked: Round,
+    witnesses: Sequence[str],
+    *,
+    sender: str | None = None,
 ) -> dict[str, Any]:
     """Bring a round's agreed reading to the contract; one that is there already is told as it is.
 
     BusyError while fewer than a quorum have signed one value.
     """
-    log = Contract(connected.chain, connected.contract(contract).address if "0x" not in contract else contract, CONTRACT)  # type: ignore[arg-type]
+    log = Contract(connected.chain, lower(asked.contract), CONTRACT)
     quorum = int(log.call("operatorQuorum"))
     by_value: dict[int, dict[str, bytes]] = {}
     for account, (_, value, signature) in readings(kb, asked, witnesses, agreed=True).items():
@@ -167,7 +214,9 @@ def attest(
     value, signed = max(by_value.items(), key=lambda item: (len(item[1]), -item[0]), default=(0, {}))
     if len(signed) < max(1, quorum):
         raise BusyError(
-            f"{len(signed)} witnesses signed one value, {quorum} needed", place=contract, remedy="wait, or ask for another round"
+            f"{len(signed)} witnesses signed one value, {quorum} needed",
+            place=asked.contract,
+            remedy="wait, or ask for another round",
         )
     payer = sender or str(kb.info()["node"])
     signatures = [for_contract(signed[a]) for a in sorted(signed)]
@@ -179,25 +228,7 @@ def attest(
     }  # fmt: skip
 
 
-def attested_triples(graph: str, chain: str, asked: Round, value: float, transaction: str, block: int) -> list[ox.Triple]:
-    """What a node says of an attestation in its graph `ledger`: the event of the contract that took it."""
-    ledger = ledger_iri(graph, chain)
-    node = ox.NamedNode(f"{graph}/{asked.name}")
-    return [
-        ox.Triple(node, DAPP.onLedger, ledger),
-        ox.Triple(node, DAPP.observedValue, _decimal(millionths(value))),
-        ox.Triple(node, DAPP.atTime, moment(asked.time)),
-        ox.Triple(node, DAPP.transactionHash, ox.Literal(transaction)),
-        ox.Triple(node, DAPP.blockNumber, ox.Literal(block)),
-    ]
-
-
-def now() -> int:
-    """A time for a round: this second."""
-    return int(time.time())
-
-
 __all__ = [
-    "MILLION", "Round", "attest", "median_of", "millionths", "read_value", "reading_triples", "readings", "series_of",
+    "MILLION", "Round", "attest", "median_of", "millionths", "operators", "read_value", "reading_triples", "readings", "series_of", "take_part",
     "witness_agrees", "witness_reading",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ import pyoxigraph as ox
 from engine.errors import BusyError, InputError
 from engine.graph.keys import Key
 from engine.ledger.agreements import evidence, model, typed
-from engine.ledger.agreements.desk import Desk
+from engine.ledger.agreements.desk import Desk, SocketDesk, SpoolDesk
 from engine.ledger.agreements.exchange import SignedGraph
 from engine.ledger.agreements.measurements import Raw, digest
 from engine.ledger.agreements.model import Engagement, Version
@@ -236,6 +236,16 @@ class Witness:
                     raise
 
 
+def desk_for(signed: SignedGraph, key: Key, home: Path | None, spool: Path | None) -> Desk:
+    """Where a witness of this version hands in: the spool folder when there is one, else the owner of the knowledge base."""
+    base = signed.graph.split("/g/", 1)[0]
+    if spool is not None:
+        return SpoolDesk(spool, key, base, model.root_of(signed.graph, signed.triples()).hex()[:16])
+    if home is None:
+        raise InputError("nowhere to hand in votes", remedy="name a knowledge base or a spool folder")
+    return SocketDesk(home, key, f"{base}/g/{key.address}/witness")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The process: settings as one JSON object on standard input (no secret among them), what happens as JSON lines.
 
@@ -247,7 +257,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     from engine.errors import DappopsError
     from engine.graph.keys import KeyRing
-    from engine.ledger.agreements.desk import SocketDesk, SpoolDesk
     from engine.ledger.agreements.exchange import checked
 
     def say(what: str, data: dict[str, Any]) -> None:
@@ -259,15 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
         signed = checked(settings["graph"])
         home = Path(settings["home"])
         key = KeyRing(home / "keys").unlock(settings["account"])
-        base = signed.graph.split("/g/", 1)[0]
-        desk: Desk
-        if settings.get("spool"):
-            terms = model.root_of(signed.graph, signed.triples())
-            desk = SpoolDesk(Path(settings["spool"]), key, base, terms.hex()[:16])
-        elif settings.get("knowledgeBase"):
-            desk = SocketDesk(Path(settings["knowledgeBase"]), key, f"{base}/g/{key.address}/witness")
-        else:
-            raise InputError("nowhere to hand in votes", remedy="name a knowledge base or a spool folder")
+        home_of_kb, spool = settings.get("knowledgeBase"), settings.get("spool")
+        desk = desk_for(signed, key, Path(home_of_kb) if home_of_kb else None, Path(spool) if spool else None)
         witness = Witness(
             signed, key, home / "measurements", desk, clock=Clock(float(settings.get("skew") or 0)),
             patience=settings.get("patience"), say=say,

@@ -54,10 +54,10 @@ def fetched(chain: Chain, anchor: Anchor) -> dict[str, Any]:
     """An item of `anchors` with the anchored slot alone, from the chain."""
     assert anchor.block is not None
     slot = batch_slot(anchor.submitter) if anchor.kind == "batch" else head_slot(anchor.submitter, anchor.graph)
-    proof = chain.proof(lower(anchor.contract), slot, anchor.block)
+    proof, header = chain.proof(lower(anchor.contract), slot, anchor.block), chain.header(anchor.block)
     return {
         "chainId": chain.chain_id, "contract": anchor.contract, "kind": anchor.kind, "submitter": anchor.submitter,
-        "root": anchor.root.hex(), "header": chain.header(anchor.block).rlp.hex(),
+        "root": anchor.root.hex(), "blockHash": header.hash.hex(), "header": header.rlp.hex(),
         "accountProof": [node.hex() for node in proof.account_proof], "storage": [_item(proof)],
     }  # fmt: skip
 

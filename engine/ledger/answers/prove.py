@@ -6,18 +6,20 @@ shown is not hidden: a row is marked unproven with the reason, or rests on an ab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import InputError
+from engine.graph.kernel import Kernel
 from engine.ledger.answers.live import LiveFacts
-from engine.ledger.proofs import Draft
+from engine.ledger.proofs import Anchors, Draft
 from verifier.answers import algebra as a
-from verifier.answers.check import rests
-from verifier.answers.facts import CLOSURE, EVERYBODY, FULL, Source
+from verifier.answers.check import CONDITIONAL, PROVEN, UNPROVEN, rests
+from verifier.answers.facts import CLOSURE, EVERYBODY, FULL, HIERARCHY, Source
+from verifier.answers.parser import parse
 from verifier.answers.rules import Rule, compiled, instance
-from verifier.answers.solve import All, Context, Evidence, Exhausted, Fact, Solver, Statement
+from verifier.answers.solve import All, Assumed, Context, Evidence, Exhausted, Fact, Solver, Statement
 from verifier.answers.terms import Unsupported, decode
 
 Json = dict[str, Any]
@@ -41,6 +43,7 @@ class Parts:
     sets: dict[Key, None] = field(default_factory=dict)
     derivations: dict[int, None] = field(default_factory=dict)
     taken: dict[Statement, str] = field(default_factory=dict)
+    labels: dict[str, None] = field(default_factory=dict)
 
 
 class Prover:
@@ -49,16 +52,15 @@ class Prover:
     def __init__(self, facts: LiveFacts, draft: Draft, query: a.Query | None) -> None:
         self.facts, self.draft, self.query = facts, draft, query
         self.source: Source = EVERYBODY
-        self.everywhere = facts.named
         self.named = facts.named
         if query is not None and (query.default_from or query.named_from):
             self.source, self.named = query.default_from, query.named_from
         self.derivations: list[Json] = []
+        self.labels: list[list[str]] = []  # of the derivations
         self.known: dict[Statement, int] = {}
         self.untold: dict[Statement, str] = {}
         self.size = 0
         self.places: dict[Key, int] = {}
-        self.covers: dict[str, set[tuple[str | None, str | None]]] = {}
 
     # -- rows -------------------------------------------------------------------------------------------------------
     def row(self, variables: Sequence[str], values: Sequence[str | None], truth: bool | None = None) -> Json:
@@ -76,8 +78,9 @@ class Prover:
         if parts is None:
             if self.query is not None and isinstance(self.query.root, a.Aggregate):
                 why = f"aggregate: {self.query.root.why_not or 'group completeness not proven'}"
-            return {**self._json(Parts()), "values": list(values), "unproven": why}
-        return {**self._json(parts), "values": list(values), "unproven": None}
+            return unproven(values, why)
+        claim = CONDITIONAL if parts.labels else PROVEN
+        return {"values": list(values), "claim": claim, "why": "; ".join(parts.labels), **self._json(parts)}
 
     def _supported(self, wanted: Mapping[str, str | None], truth: bool | None) -> Parts | None:
         assert self.query is not None
@@ -103,6 +106,7 @@ class Prover:
             del parts.sets[key]
         for fact in sorted((x for x in evidence if isinstance(x, Fact)), key=str):
             self._support(fact, parts, stack)
+        parts.labels.update(dict.fromkeys(sorted(x.text for x in evidence if isinstance(x, Assumed))))
         return parts
 
     def _support(self, fact: Fact, parts: Parts, stack: tuple[Statement, ...]) -> None:
@@ -125,8 +129,10 @@ class Prover:
         found = self._derivation(fact.statement, derived, stack)
         if isinstance(found, int):
             parts.derivations[found] = None
+            parts.labels.update(dict.fromkeys(self.labels[found]))
         else:
             parts.taken[fact.statement] = found
+            parts.labels[f"derivation not given: {' '.join(fact.statement)}: {found}"] = None
 
     # -- derivations ------------------------------------------------------------------------------------------------
     def _derivation(self, statement: Statement, rules: Iterable[str], stack: tuple[Statement, ...]) -> int | str:
@@ -155,6 +161,7 @@ class Prover:
                 continue
             if parts is not None:
                 self.derivations.append({**self._json(parts), "statement": f"{' '.join(statement)} .", "rule": iri})
+                self.labels.append(list(parts.labels))
                 self.known[statement] = len(self.derivations) - 1
                 return self.known[statement]
         if stack and not why:
@@ -217,4 +224,36 @@ class Prover:
         return self.places[key]
 
 
-Progress = Callable[[int], None]
+def proof_of(
+    kernel: Kernel, text: str, regime: str, variables: Sequence[str], rows: Sequence[Sequence[str | None]],
+    truth: bool | None, *, anchors: Anchors | None = None, deadline: float,
+) -> Json:  # fmt: skip
+    """The proof file's value for rows (or for an ASK: one row of no values, and its truth). The caller holds the lock.
+
+    Rows that are no answers come out unproven, whoever claims them. BusyError at the deadline (monotonic seconds).
+    """
+    why = ""
+    query = None
+    try:
+        query = parse(text)
+    except (Unsupported, ValueError) as error:
+        why = f"the query is not read for proving: {error}"
+    facts = LiveFacts(kernel, FULL if regime == FULL else HIERARCHY, deadline=deadline)
+    draft = Draft(kernel, anchors)
+    prover = Prover(facts, draft, query)
+    made: dict[tuple[str | None, ...], Json] = {}
+    for row in rows:
+        if tuple(row) not in made:
+            made[tuple(row)] = unproven(row, why) if query is None else prover.row(variables, row, truth)
+    for graph in facts.policy if prover.derivations else facts.policy[:1] if not draft.heads else ():
+        draft.head(graph[1:-1])
+    return draft.result({
+        "query": text, "node": kernel.node, "regime": facts.regime, "variables": list(variables), "truth": truth,
+        "graphs": [g[1:-1] for g in sorted(facts.graphs)], "policy": [g[1:-1] for g in facts.policy],
+        "rows": [made[tuple(row)] for row in rows], "derivations": prover.derivations,
+    })  # fmt: skip
+
+
+def unproven(values: Sequence[str | None], why: str) -> Json:
+    """A row of which nothing is claimed."""
+    return {"values": list(values), "claim": UNPROVEN, "why": why, "sets": [], "derivations": [], "taken": []}

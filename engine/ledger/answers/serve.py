@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Any
 
 import pyoxigraph as ox
@@ -10,13 +11,9 @@ import pyoxigraph as ox
 from engine.errors import InputError
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method, run_query
-from engine.ledger.answers.live import LiveFacts
-from engine.ledger.answers.prove import Prover
-from engine.ledger.proofs import Draft
+from engine.ledger.answers.prove import proof_of
 from reasoners.derive.text import with_prologue
-from verifier.answers.facts import FULL, HIERARCHY
-from verifier.answers.parser import parse
-from verifier.answers.terms import Unsupported
+from verifier.answers.facts import HIERARCHY
 
 MAX_ROWS = 10_000  # of a proven answer; docs/proof-format.md
 SECONDS = 120.0  # for one proven answer; commits wait meanwhile
@@ -52,53 +49,16 @@ def prove(kernel: Kernel, text: str, regime: str, limit: int, *, deadline: float
         raise InputError(
             "only rows are proven", place="query", rule="SELECT and ASK", remedy="select the statements' terms instead"
         )
-    why = ""
-    query = None
-    try:
-        query = parse(text)
-    except (Unsupported, ValueError) as error:
-        why = f"the query is not read for proving: {error}"
-    facts = LiveFacts(kernel, FULL if regime == FULL else HIERARCHY, deadline=deadline)
-    draft = Draft(kernel, _anchors(kernel))
-    prover = Prover(facts, draft, query)
-    variables: list[str] = []
-    truth: bool | None = None
-    truncated = False
-    rows: list[list[str | None]] = []
     if isinstance(result, ox.QueryBoolean):
         truth = bool(result)
-        rows.append([])
-    else:
-        variables = [v.value for v in result.variables]
-        for row in result:
-            if len(rows) == limit:
-                truncated = True
-                break
-            rows.append([None if t is None else str(t) for t in row])
-    proven: dict[tuple[str | None, ...], Json] = {}
-    parts = []
-    for values in rows:
-        key = tuple(values)
-        if key not in proven:
-            proven[key] = prover.row(variables, values, truth) if query is not None else _unproven(values, why)
-        parts.append(proven[key])
-    for graph in facts.policy if prover.derivations else ():
-        draft.head(graph[1:-1])
-    if not draft.heads:
-        draft.head(sorted(facts.named)[0][1:-1])
-    answer = {
-        "query": text, "node": kernel.node, "regime": facts.regime, "variables": variables, "truth": truth,
-        "graphs": [g[1:-1] for g in sorted(facts.graphs)], "policy": [g[1:-1] for g in facts.policy], "rows": parts,
-        "derivations": prover.derivations,
-    }  # fmt: skip
-    proof = draft.result(answer)
-    if truth is not None:
+        proof = proof_of(kernel, text, regime, (), [()], truth, anchors=_anchors(kernel), deadline=deadline)
         return {"boolean": truth, "proof": proof}
+    variables = [v.value for v in result.variables]
+    rows = [[None if t is None else str(t) for t in row] for row in islice(result, limit + 1)]
+    truncated = len(rows) > limit
+    del rows[limit:]
+    proof = proof_of(kernel, text, regime, variables, rows, None, anchors=_anchors(kernel), deadline=deadline)
     return {"variables": variables, "rows": rows, "truncated": truncated, "proof": proof}
-
-
-def _unproven(values: list[str | None], why: str) -> Json:
-    return {"values": values, "sets": [], "derivations": [], "taken": [], "unproven": why}
 
 
 def _anchors(kernel: Kernel) -> Any:

@@ -21,6 +21,7 @@ from engine.ledger.chains.statements import checked_quorum
 from engine.ledger.chains.upgrading import Agreed, upgrade
 from engine.ledger.embedded.schedule import name_at
 from engine.ledger.home import ChainRecord, Connected
+from engine.ledger.naming.statements import ledger_iri
 
 OPEN = 1  # IServiceAgreement.State
 
@@ -98,7 +99,7 @@ def listed(kb: KnowledgeBase) -> list[dict[str, Any]]:
     profiles: dict[str, Any] = kb.call("ledger_profiles")
     graph = kb.graph_iri("ledger")
     return [
-        _row(kb, record, profiles.get(f"{graph}/chain/{record.name}", {})) for record in chains.records(folder_of(kb))
+        _row(kb, record, profiles.get(ledger_iri(graph, record.name), {})) for record in chains.records(folder_of(kb))
     ]
 
 

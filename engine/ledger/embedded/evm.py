@@ -29,6 +29,7 @@ from trie.hexary import HexaryTrie
 from engine.errors import InputError, IntegrityError
 from engine.graph.hashing import keccak256
 from engine.ledger.chain import Address, Log, Reverted
+from engine.ledger.embedded.depth import deep
 from engine.ledger.embedded.rules import next_header, vm_class
 from engine.ledger.embedded.schedule import Genesis, Rules
 from engine.ledger.embedded.store import Row, Store
@@ -157,6 +158,10 @@ class Block:
 
         InputError when it cannot be in this block at all.
         """
+        with deep():
+            return self._apply(signed, keep)
+
+    def _apply(self, signed: bytes, keep: Callable[[Outcome], bool]) -> Outcome:
         transaction, sender = checked(signed, self._decode, self.chain_id)
         try:
             self._vm.validate_transaction_against_header(self.header, transaction)
@@ -282,7 +287,8 @@ class View:
         if value and state.get_balance(sender) < value:
             state.set_balance(sender, value)
         run = state.computation_class.apply_create_message if to is None else state.computation_class.apply_message
-        return _returned(run(state, message, context))
+        with deep():
+            return _returned(run(state, message, context))
 
     def estimate(self, *, sender: bytes, to: bytes | None, data: bytes, value: int) -> int:
         """The least gas with which a message succeeds, to about one part in a hundred; Reverted when none is enough."""
@@ -312,7 +318,8 @@ class View:
             validate=lambda: None, access_list=(), y_parity=0, r=1, s=1,
         )  # fmt: skip
         try:
-            computation = vm.state.apply_transaction(spoof)
+            with deep():
+                computation = vm.state.apply_transaction(spoof)
             _returned(computation)
         except Reverted as error:
             return 0, error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from web3.providers.base import BaseProvider
+from web3.providers.base import JSONBaseProvider
 
 from engine.ledger.embedded.chain import EmbeddedChain
 from engine.ledger.embedded.rpc import Rpc
 
 
-class EmbeddedProvider(BaseProvider):
+class EmbeddedProvider(JSONBaseProvider):
     """https://web3py.readthedocs.io/en/stable/providers.html"""
 
     def __init__(self, chain: EmbeddedChain) -> None:
@@ -18,8 +19,8 @@ class EmbeddedProvider(BaseProvider):
         self._rpc = Rpc(chain)
 
     def make_request(self, method: Any, params: Any) -> Any:
-        """A JSON-RPC response."""
-        return self._rpc.answer({"jsonrpc": "2.0", "id": 1, "method": str(method), "params": list(params)})
+        """A JSON-RPC response. The question goes through web3's encoder, so that it is what a socket would have carried."""
+        return self._rpc.answer(json.loads(self.encode_rpc_request(method, params)))
 
     def is_connected(self, show_traceback: bool = False) -> bool:
         """It always is: there is no connection."""

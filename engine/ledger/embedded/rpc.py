@@ -20,6 +20,7 @@ from engine.ledger.embedded.chain import EmbeddedChain
 CLIENT = "dappops-embedded/1"
 WAITING_PER_SENDER = 64
 WAITING = 1024
+NAMED = ("earliest", "latest", "pending", "safe", "finalized")
 
 
 class Problem(Exception):
@@ -117,7 +118,7 @@ class Rpc:
             if "blockHash" in tag:
                 return self.chain.store.header(digest=shape.unhexed(tag["blockHash"]))
             tag = tag["blockNumber"]
-        if tag in ("latest", "pending", "safe", "finalized"):
+        if tag in NAMED[1:]:
             return self.chain.store.header()
         return self.chain.store.header(0 if tag == "earliest" else _int(tag))
 
@@ -176,9 +177,9 @@ class Rpc:
         if "blockHash" in question:
             first = last = self._stored({"blockHash": question["blockHash"]})[0]
         else:
-            first = self._stored(question.get("fromBlock") or "latest")[0]
-            tag = question.get("toBlock") or "latest"
-            last = _int(tag) if str(tag).startswith("0x") else self._stored(tag)[0]
+            begin, end = (("latest" if t is None else t) for t in (question.get("fromBlock"), question.get("toBlock")))
+            first = self._stored(begin)[0]
+            last = self._stored(end)[0] if end in NAMED else _int(end)  # a number may be ahead of the head
         asked = question.get("address")
         addresses = [] if asked is None else [asked] if isinstance(asked, str) else list(asked)
         topics = [

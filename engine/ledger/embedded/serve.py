@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,9 +17,21 @@ from engine.ledger.embedded.chain import EmbeddedChain
 from engine.ledger.embedded.rpc import Rpc
 
 LARGEST = 4 * 1024 * 1024
+DEEPEST = 64  # brackets inside brackets; a JSON parser recurses, and executing contracts let it recurse far
 HOST = "127.0.0.1"
 _MINE = ("127.0.0.1", "localhost", "[::1]")
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _log = logging.getLogger(__name__)
+
+
+def _depth(body: bytes) -> int:
+    """How deep brackets are nested at least (those in strings count, too: nothing asked here has any)."""
+    depth = deepest = 0
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        for bracket in _BRACKETS.findall(body):
+            depth += 1 if bracket in b"[{" else -1
+            deepest = max(deepest, depth)
+    return deepest
 
 
 class RpcServer(ThreadingHTTPServer):
@@ -62,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         try:
-            request = json.loads(body)
+            request = json.loads(body) if _depth(body) <= DEEPEST else None
         except (ValueError, RecursionError):
             problem = {"code": -32700, "message": "not JSON"}
             self._say(200, {"jsonrpc": "2.0", "id": None, "error": problem})
