@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "function": ("accelerators:function", "List, measure, choose, package and call functions."),
     "deploy": ("orchestration:deploy", "Start an application's units as its plan says, and keep them so."),
     "chain": ("chains:chain", "Make, measure, choose, upgrade and co-sign chains; relay heads between them."),
+    "contract": ("contracts:contract", "Contracts of an application: forecast, deploy, pause, patch, hand over."),
     "name": ("naming:name", "Register, resolve, move and serve names of applications."),
     "status": ("orchestration:status", "What runs where, and how it is."),
     "events": ("orchestration:events", "What happened to what runs."),

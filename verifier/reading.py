@@ -187,7 +187,7 @@ def parse(source: bytes | str | Mapping[str, Any]) -> File:
             raise Malformed("file", f"it is larger than {MAX_FILE >> 20} MiB")
         try:
             text = source.decode("utf-8") if isinstance(source, bytes) else source
-            if _too_deep(text):  # before Python's parser sees it: its stack may be smaller than its limit
+            if too_deep(text):  # before Python's parser sees it: its stack may be smaller than its limit
                 raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
             value = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
@@ -218,7 +218,8 @@ def _references(file: File) -> None:
             raise Malformed(place, f"there is no number {number}")
 
 
-def _too_deep(text: str) -> bool:
+def too_deep(text: str) -> bool:
+    """Whether brackets outside of strings nest deeper than a JSON parser's stack may bear."""
     depth = 0
     for match in _BRACKETS(text):
         first = match[0][0]

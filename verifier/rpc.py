@@ -6,10 +6,11 @@ https://ethereum.org/developers/docs/apis/json-rpc/
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+
+from verifier.reading import too_deep
 
 TIMEOUT = 10.0  # seconds for one answer
 MAX_ANSWER = 8 << 20  # bytes
@@ -35,19 +36,26 @@ class HttpRpc:
         if host.scheme not in ("http", "https") or not host.hostname:
             raise ValueError(f"{url!r} is no http address of a node")
         self._url, self._timeout = url, timeout
+        self._away = ""  # why it does not answer: it is not waited for again
         local = host.hostname in ("localhost", "127.0.0.1", "::1")
         # a proxy of the environment cannot reach a node on this machine
         self._open = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else [])).open
 
     def __call__(self, method: str, params: list[Any]) -> Any:
         """See `Rpc`."""
+        if self._away:
+            raise RpcError(f"{method}: {self._away}")
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         try:
             with self._open(request, timeout=self._timeout) as response:
                 data = response.read(MAX_ANSWER + 1)
-            answer = json.loads(data) if len(data) <= MAX_ANSWER else None
-        except (OSError, ValueError, RecursionError, urllib.error.URLError) as error:
+            text = data.decode() if len(data) <= MAX_ANSWER else "null"
+            answer = None if too_deep(text) else json.loads(text)
+        except OSError as error:
+            self._away = str(error)
+            raise RpcError(f"{method}: {error}") from None
+        except (ValueError, RecursionError) as error:
             raise RpcError(f"{method}: {error}") from None
         if not isinstance(answer, dict) or "result" not in answer:
             told = answer.get("error") if isinstance(answer, dict) else None

@@ -10,8 +10,8 @@ import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 /// under the membership's number.
 contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     struct Participant {
-        address key; // who speaks for it now; zero: not a member
-        uint8 roles;
+        address key; // who speaks for it; one that left keeps a key that it rotated to
+        uint8 roles; // zero: not a member
         uint40 open; // obligations not settled
         uint48 membership; // how often it has left
     }
@@ -82,7 +82,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
         address participant = _speaker();
         Participant storage me = _participants[participant];
         if (me.open != 0) revert ObligationsOpen(participant, me.open);
-        me.key = address(0);
+        if (msg.sender == participant) me.key = address(0);
         me.roles = 0;
         ++me.membership;
         delete _keys[msg.sender];
@@ -92,7 +92,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     /// @inheritdoc IParticipantRegistry
     function oblige(address participant) external {
         Participant storage who = _participants[participant];
-        if (who.key == address(0)) revert NotAParticipant(participant);
+        if (who.roles == 0) revert NotAParticipant(participant);
         if (!_allowed[participant][who.membership][msg.sender]) revert HolderNotAllowed(participant, msg.sender);
         ++_owed[participant][msg.sender];
         emit ObligationTaken(participant, msg.sender, ++who.open);
@@ -124,7 +124,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     /// @inheritdoc IParticipantRegistry
     function isHolderAllowed(address participant, address holder) external view returns (bool) {
         Participant storage who = _participants[participant];
-        return who.key != address(0) && _allowed[participant][who.membership][holder];
+        return who.roles != 0 && _allowed[participant][who.membership][holder];
     }
 
     /// @inheritdoc IParticipantRegistry

@@ -120,14 +120,16 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
             _checkSides(terms, _hashTypedDataV4(agreement), providerSignature, consumerSignature);
         _checkTerms(terms, providerKey, consumerKey);
         _lock(terms, providerKey, consumerKey);
-        // set before the registry is called, and once more only if it notes something
+        // set before the registry is called
         _slots[agreement].state = State.Open;
         emit AgreementOpened(agreement, terms.provider, terms.consumer, terms.termsHash);
         if (address(_participants) != address(0)) {
             bool providerObliged = _oblige(terms.provider);
             bool consumerObliged = _oblige(terms.consumer);
             if (providerObliged || consumerObliged) {
-                _slots[agreement] = Slot(State.Open, providerObliged, consumerObliged, 0);
+                Slot storage slot = _slots[agreement]; // the state stays whatever it is
+                slot.providerObliged = providerObliged;
+                slot.consumerObliged = consumerObliged;
             }
         }
     }
@@ -313,8 +315,7 @@ contract ServiceAgreement is IServiceAgreement, EIP712 {
     }
 
     // -- the participant registry ------------------------------------------------------------------------------------
-    /// @dev The key that speaks for an account: its participant's present one, else the account itself. Who leaves the
-    /// registry after a rotation should withdraw first: then the account's first key speaks for it again.
+    /// @dev The key that speaks for an account: its participant's present or last one, else the account itself.
     function _keyOf(address account) private view returns (address key) {
         if (address(_participants) == address(0)) return account;
         key = _participants.keyOf(account);

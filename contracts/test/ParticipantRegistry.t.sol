@@ -225,19 +225,44 @@ contract ParticipantRegistryTest is Base {
         equal(registry.obligationsOf(ALICE), 0);
     }
 
-    function test_leave_forgetsTheKey() public {
+    function test_leave_keepsTheLastKeyIfRotated() public {
         _rotate(ALICE, ALICE, NEW);
         vm.expectEmit(address(registry));
         emit IParticipantRegistry.Left(ALICE);
         vm.prank(vm.addr(NEW));
         registry.leave();
-        equal(registry.keyOf(ALICE), address(0));
         equal(registry.participantOf(vm.addr(NEW)), address(0));
         equal(registry.rolesOf(ALICE), 0);
-        // the key that was replaced cannot come back as its participant
+        // the key that was replaced neither speaks for it elsewhere nor comes back
+        equal(registry.keyOf(ALICE), vm.addr(NEW));
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.KeyRetired.selector, ALICE));
         vm.prank(ALICE);
         registry.join(1, new address[](0));
+    }
+
+    function test_leave_forgetsTheKeyIfNeverRotated() public {
+        vm.startPrank(ALICE);
+        registry.leave();
+        equal(registry.keyOf(ALICE), address(0));
+        equal(registry.participantOf(ALICE), address(0));
+        registry.join(4, new address[](0));
+        vm.stopPrank();
+        equal(registry.keyOf(ALICE), ALICE);
+        equal(registry.rolesOf(ALICE), 4);
+    }
+
+    function test_oblige_revertsIfLeftAfterRotation() public {
+        _rotate(ALICE, ALICE, NEW);
+        vm.prank(vm.addr(NEW));
+        registry.leave();
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.NotAParticipant.selector, ALICE));
+        vm.prank(HOLDER);
+        registry.oblige(ALICE);
+        // the last key is free to take part for itself
+        vm.prank(vm.addr(NEW));
+        registry.join(1, new address[](0));
+        equal(registry.participantOf(vm.addr(NEW)), vm.addr(NEW));
+        equal(registry.keyOf(ALICE), vm.addr(NEW));
     }
 
     function test_leave_revertsIfObligationsOpen() public {
@@ -365,8 +390,7 @@ contract ParticipantRegistryInvariants is Base {
             address each = members.key(i);
             address speaks = registry.participantOf(each);
             if (speaks != address(0)) equal(registry.keyOf(speaks), each);
-            address spoken = registry.keyOf(each);
-            if (spoken != address(0)) equal(registry.participantOf(spoken), each);
+            if (registry.rolesOf(each) != 0) equal(registry.participantOf(registry.keyOf(each)), each);
         }
     }
 
@@ -376,7 +400,7 @@ contract ParticipantRegistryInvariants is Base {
         for (uint256 i = 0; i < members.count(); ++i) {
             address each = members.key(i);
             equal(registry.obligationsOf(each), members.owed(each));
-            check(members.owed(each) == 0 || registry.keyOf(each) != address(0), "somebody left owing");
+            check(members.owed(each) == 0 || registry.rolesOf(each) != 0, "somebody left owing");
         }
     }
 }

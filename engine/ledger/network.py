@@ -36,6 +36,8 @@ class Settings:
     deadline_s: float = 180.0
     replace_after_s: float = 45.0
     replacements: int = 4
+    certain_s: float = 5.0
+    """How long another transaction must be seen in a transaction's place before that is believed."""
     timeout_s: float = 10.0
     attempts: int = 6
     log_span: int = 5_000
@@ -83,7 +85,7 @@ class NetworkChain:
         self._accounts = Accounts(keys, dev_keys=settings.dev_keys or is_loopback(url))
         patience = Patience(
             deadline_s=settings.deadline_s, replace_after_s=settings.replace_after_s,
-            replacements=settings.replacements, fee_cap=int(settings.fee_cap_gwei * GWEI),
+            replacements=settings.replacements, certain_s=settings.certain_s, fee_cap=int(settings.fee_cap_gwei * GWEI),
         )  # fmt: skip
         self._sender = Sender(self.node, chain_id, self._accounts, patience, folder=folder, sleep=sleep)
         self._sender.check_chain()
@@ -164,7 +166,8 @@ class NetworkChain:
     def logs(
         self, address: Address, *, topics: Sequence[bytes | None] = (), first: int = 0, last: int | None = None
     ) -> list[Log]:
-        end = int(self.node.ask("eth_blockNumber"), 16) if last is None else last
+        head = int(self.node.ask("eth_blockNumber"), 16)
+        end = head if last is None else min(last, head)  # some nodes refuse to look beyond their head
         wanted = [None if t is None else "0x" + t.hex() for t in topics]
         found: list[Log] = []
         span = self.settings.log_span

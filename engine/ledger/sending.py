@@ -8,6 +8,7 @@ with the same number and a higher fee (https://eips.ethereum.org/EIPS/eip-1559);
 from __future__ import annotations
 
 import fcntl
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ class Patience:
     replacements: int = 4
     poll_s: float = 0.05
     longest_poll_s: float = 1.0
+    certain_s: float = 5.0  # a node may be several machines: what one of them does not know yet, another has
     fee_cap: int = 300 * 10**9
 
 
@@ -97,7 +99,8 @@ class Sender:
         self, message: Message, fees: tuple[int, int], known: dict[Address, int], *, foresee: bool, behind: bool
     ) -> Sent:
         sender = lower(message.sender)
-        gas = message.gas or self._gas(message, foresee=foresee, behind=behind)
+        # a little chance: were transactions of two senders equal to the last bit, the node would take them for one
+        gas = message.gas or self._gas(message, foresee=foresee, behind=behind) + secrets.randbelow(1000)
         tip, fee = fees
         for _ in range(NONCE_TRIES):
             nonce = known.pop(sender, None)
@@ -172,36 +175,45 @@ class Sender:
         """The receipt. A stuck transaction is replaced; Pending when the deadline passes, BusyError when it was crowded out."""
         begun = last = self._clock()
         replaced, pause = 0, self._patience.poll_s
+        passed: float | None = None  # since when its number is taken while no version of it has a receipt
         while True:
+            taken = self._number_passed(sent)  # first, so that a receipt which comes meanwhile is seen
             receipt = self._receipt(sent)
             if receipt is not None:
                 return receipt
             now = self._clock()
+            passed = (passed or now) if taken else None
+            if passed is not None and now - passed >= self._patience.certain_s:
+                raise BusyError(
+                    f"another transaction of this account took its place (nonce {sent.transaction.nonce})",
+                    place=str(sent.message.sender), rule="one transaction for each number of an account",
+                    remedy="send it again",
+                )  # fmt: skip
             if now - begun > self._patience.deadline_s:
                 raise Pending(
                     f"in no block after {self._patience.deadline_s:.0f} s", sent.hashes, place=self._node.shown,
                     remedy="ask again later whether it is in",
                 )  # fmt: skip
-            if now - last > self._patience.replace_after_s and replaced < self._patience.replacements:
+            if (
+                passed is None
+                and now - last > self._patience.replace_after_s
+                and replaced < self._patience.replacements
+            ):
                 replaced, last = replaced + 1, now
                 self._replace(sent)
             self._sleep(pause)
             pause = min(pause * 1.5, self._patience.longest_poll_s)
 
     def _receipt(self, sent: Sent) -> dict[str, Any] | None:
-        sender = lower(sent.message.sender)
-        # the count first: if it has passed our number and no version has a receipt afterwards, none will
-        count = int(self._node.ask("eth_getTransactionCount", sender, "latest"), 16)
         for digest in reversed(sent.hashes):
             receipt: dict[str, Any] | None = self._node.ask("eth_getTransactionReceipt", "0x" + digest.hex())
             if receipt is not None and receipt.get("blockHash"):
                 return receipt
-        if count > sent.transaction.nonce:
-            raise BusyError(
-                f"another transaction of this account took its place (nonce {sent.transaction.nonce})", place=sender,
-                rule="one transaction for each number of an account", remedy="send it again",
-            )  # fmt: skip
         return None
+
+    def _number_passed(self, sent: Sent) -> bool:
+        sender = lower(sent.message.sender)
+        return int(self._node.ask("eth_getTransactionCount", sender, "latest"), 16) > sent.transaction.nonce
 
     def _replace(self, sent: Sent) -> None:
         """Send the same with a higher fee, at most the cap. That the node wants none any more is no error: it has one."""
@@ -219,10 +231,11 @@ class Sender:
         sent.hashes.append(keccak256(signed))
         try:
             self._node.ask("eth_sendRawTransaction", "0x" + signed.hex())
-        except Refusal:
-            sent.hashes.pop()
-        else:
-            sent.transaction = transaction
+        except Refusal as refusal:
+            if not self._known(signed, refusal):
+                sent.hashes.pop()
+                return
+        sent.transaction = transaction
 
     @contextmanager
     def _numbering(self) -> Iterator[None]:

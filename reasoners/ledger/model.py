@@ -22,7 +22,7 @@ DEFAULT_WEIGHTS: Mapping[ox.NamedNode, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to choose. `weights` by metric, each share between 0 (the best eligible) and 1 (the worst).
+    """How to choose. `weights` by metric, of shares between 0 and 1 of the most that an eligible ledger needs.
 
     `kept` of the eligible ledgers and `misses` of the refused ones are told for each scope.
     """

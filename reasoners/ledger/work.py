@@ -98,10 +98,10 @@ def _rank(
             *(_share(m, values[ledger].get(m), span[m], w) for m, w in _ordered(options.weights)),
             *(ScoreComponent(constraint, 1.0, worth, worth) for constraint, worth in soft),
         )
-    total = {ledger: sum(p.contribution for p in parts) for ledger, parts in scored.items()}
+    total = {ledger: round(sum(p.contribution for p in parts), 9) for ledger, parts in scored.items()}
 
     def order(ledger: ox.NamedNode) -> tuple[int, float, float, str]:
-        return len(refused[ledger]), _shortfall(judgement, (scope, ledger)), round(total[ledger], 9), ledger.value
+        return len(refused[ledger]), _shortfall(judgement, (scope, ledger)), total[ledger], ledger.value
 
     return [
         Candidate(
@@ -118,14 +118,17 @@ def _ordered(weights: Mapping[ox.NamedNode, float]) -> list[tuple[ox.NamedNode, 
 
 
 def _share(metric: ox.NamedNode, value: float | None, known: Sequence[float], weight: float) -> ScoreComponent:
-    """How far from the best of those that are eligible: 0 the best, 1 the worst, and 1 for what nobody measured."""
+    """What a ledger needs of the most that an eligible one needs, between 0 and 1; 1 for what nobody measured.
+
+    A ratio, so that two ledgers that differ only within what measuring does score alike.
+    """
     if value is None:
         return ScoreComponent(metric, 0.0, weight, weight)
-    low, high = min(known, default=value), max(known, default=value)
-    if high <= low:
-        return ScoreComponent(metric, value, weight, 0.0)
-    part = (high - value) / (high - low) if metric in LARGER_IS_BETTER else (value - low) / (high - low)
-    return ScoreComponent(metric, value, weight, weight * min(max(part, 0.0), 1.0))
+    most = max(known, default=value)
+    part = min(max(value / most, 0.0), 1.0) if most > 0 else 0.0
+    if metric in LARGER_IS_BETTER:
+        part = 1.0 - part if most > 0 else 0.0
+    return ScoreComponent(metric, value, weight, round(weight * part, 9))
 
 
 def _shortfall(judgement: Judgement, pair: tuple[ox.NamedNode, ox.NamedNode]) -> float:

@@ -15,7 +15,7 @@ SAYS = "https://example.org/says"
 
 def _tell(home: Path, folder: Path, node: str) -> str:
     """Make a graph `notes` with a thing that was said twice; its IRI."""
-    for number, text in enumerate(("secret", "open")):
+    for number, text in enumerate(("quokka", "open")):
         path = folder / f"{number}.ttl"
         path.write_text(f"<thing> <{SAYS}> '{text}' . <other> <{SAYS}> 'other {number}' .", encoding="utf-8")
         ok("commit", path, "--graph", "notes", "-m", f"note {number}", home=home)
@@ -50,8 +50,8 @@ def test_revert_undoes_one_transaction_and_can_itself_be_reverted(home: Path, to
 def test_query_sees_the_past_when_asked_as_of(home: Path, told: str) -> None:
     asked = f"SELECT ?t {{ <{told}/thing> <{SAYS}> ?t }} ORDER BY ?t"
     now = head(home)
-    assert rows(ok("query", asked, home=home)) == [("open",), ("secret",)]
-    assert rows(ok("query", asked, "--as-of", str(now - 1), home=home)) == [("secret",)]
+    assert rows(ok("query", asked, home=home)) == [("open",), ("quokka",)]
+    assert rows(ok("query", asked, "--as-of", str(now - 1), home=home)) == [("quokka",)]
     assert rows(ok("query", asked, "--as-of", str(now - 2), home=home)) == []
 
 
@@ -59,12 +59,12 @@ def test_redaction_erases_the_text_everywhere_and_the_log_still_verifies(home: P
     commits = ok("verify", home=home)["commits"]
     done = ok("redact", "thing", "--graph", "notes", "--reason", "asked to forget", home=home)
     assert done["statements"] == 2
-    assert "secret" not in run("diff", "0", "--json", home=home).out
-    assert "secret" not in run("query", f"SELECT ?t {{ ?s <{SAYS}> ?t }}", home=home).out
+    assert "quokka" not in run("diff", "0", "--json", home=home).out
+    assert "quokka" not in run("query", f"SELECT ?t {{ ?s <{SAYS}> ?t }}", home=home).out
     counts = ok("verify", home=home)
     assert counts["redacted"] >= 2
     assert counts["commits"] == commits + 1
-    assert not [p for p in home.rglob("*") if p.is_file() and b"secret" in p.read_bytes()]
+    assert not [p for p in home.rglob("*") if p.is_file() and b"quokka" in p.read_bytes()]
 
 
 # -- proofs ----------------------------------------------------------------------------------------------------------
@@ -89,27 +89,37 @@ def proof(issued: Path) -> dict[str, Any]:
 def test_proof_is_checked_without_a_knowledge_base(proof: dict[str, Any], issued: Path, folder: Path) -> None:
     done = run("verify", issued)
     assert done.code == 0
-    assert "secret" in done.out
-    assert f"valid under root {proof['root']}" in done.out
+    assert "quokka" in done.out
+    assert "The proof holds." in done.out
+    assert "What had to be believed:" in done.out
     assert not (folder / ".dappops").exists()
-    assert ok("verify", issued)["valid"] is True
+    told = ok("verify", issued)
+    assert told["holds"] is True
+    assert told["trust"]
+
+
+def _lines(p: dict[str, Any]) -> list[str]:
+    lines: list[str] = p["sets"][0]["proof"]["lines"]
+    return lines
 
 
 TAMPERED = {
-    "a statement "
-    "changed": lambda p: p["proof"]["lines"].__setitem__(0, p["proof"]["lines"][0].replace("open", "shut").replace("secret", "shut")),
-    "a statement left out": lambda p: p["proof"]["lines"].pop(),
-    "a statement added": lambda p: p["proof"]["lines"].append(p["proof"]["lines"][0].replace("open", "p").replace("secret", "q")),
-    "another root": lambda p: p.__setitem__("root", "00" * 32),
-    "no root": lambda p: p.pop("root"),
-    "a root that is none": lambda p: p.__setitem__("root", "zz"),
-    "a sibling changed": lambda p: p["proof"]["siblings"][0].__setitem__(1, "11" * 32),
-    "a sibling left out": lambda p: p["proof"]["siblings"].pop(),
-    "another pattern": lambda p: p["proof"]["pattern"].__setitem__(2, '"secret"'),
-    "another graph": lambda p: p.__setitem__("graph", "https://w3id.org/dappops/g/0x" + "00" * 20 + "/notes"),
-    "another graph inside": lambda p: p["proof"].__setitem__("graph", p["graph"] + "x"),
-    "no proof": lambda p: p.pop("proof"),
-    "a proof that is a list": lambda p: p.__setitem__("proof", []),
+    "a statement changed": lambda p: _lines(p).__setitem__(0, _lines(p)[0].replace("open", "shut").replace("quokka", "shut")),
+    "a statement left out": lambda p: _lines(p).pop(),
+    "a statement added": lambda p: _lines(p).append(_lines(p)[0].replace("open", "p").replace("quokka", "q")),
+    "another root": lambda p: p["heads"][0].__setitem__("setRoot", "00" * 32),
+    "a sibling changed": lambda p: p["sets"][0]["proof"]["siblings"][0].__setitem__(1, "11" * 32),
+    "a sibling left out": lambda p: p["sets"][0]["proof"]["siblings"].pop(),
+    "another pattern": lambda p: p["sets"][0]["proof"]["pattern"].__setitem__(2, '"quokka"'),
+    "another graph": lambda p: p["heads"][0].__setitem__("graph", "https://w3id.org/dappops/g/0x" + "00" * 20 + "/notes"),
+    "another graph inside": lambda p: p["sets"][0]["proof"].__setitem__("graph", p["heads"][0]["graph"] + "x"),
+    "another time": lambda p: p["heads"][0]["seal"].__setitem__("time", "2001-01-01T00:00:00Z"),
+}  # fmt: skip
+MALFORMED = {
+    "no root": lambda p: p["heads"][0].pop("setRoot"),
+    "a root that is none": lambda p: p["heads"][0].__setitem__("setRoot", "zz"),
+    "no heads": lambda p: p.__setitem__("heads", []),
+    "a proof that is a list": lambda p: p["sets"][0].__setitem__("proof", []),
 }  # fmt: skip
 
 
@@ -118,21 +128,38 @@ def test_proof_is_refused_when_it_was_altered(proof: dict[str, Any], folder: Pat
     TAMPERED[how](proof)
     (folder / "altered.json").write_text(json.dumps(proof), encoding="utf-8")
     done = run("verify", "altered.json")
+    assert done.code == 1, done.out
+    assert "fails:" in done.out
+    assert "The proof does NOT hold." in done.out
+
+
+@pytest.mark.parametrize("how", sorted(MALFORMED))
+def test_file_that_is_no_proof_is_told_so(proof: dict[str, Any], folder: Path, how: str) -> None:
+    MALFORMED[how](proof)
+    (folder / "altered.json").write_text(json.dumps(proof), encoding="utf-8")
+    done = run("verify", "altered.json")
     assert done.code == 3, done.out
+    assert "this is no proof file" in done.err
     assert "remedy:" in done.err
-    assert "Traceback" not in done.err
 
 
 def test_absence_is_proven_too(home: Path, told: str, folder: Path) -> None:
-    assert (
-        "proven absent"
-        in run("prove", "<https://example.org/nothing>", "--graph", "notes", "-o", "none.json", home=home).out
-    )
-    assert "nothing matches" in run("verify", "none.json").out
+    shown = run("prove", "<https://example.org/nothing>", "--graph", "notes", "-o", "none.json", home=home)
+    assert "proven absent" in shown.out
+    assert "holds no statements of the form <https://example.org/nothing> ? ?" in run("verify", "none.json").out
     body = json.loads((folder / "none.json").read_text(encoding="utf-8"))
-    body["proof"]["pattern"][0] = f"<{told}/thing>"
+    body["sets"][0]["proof"]["pattern"][0] = f"<{told}/thing>"
     (folder / "none.json").write_text(json.dumps(body), encoding="utf-8")
-    assert run("verify", "none.json").code == 3
+    assert run("verify", "none.json").code == 1
+
+
+def test_proof_names_its_graph_by_the_subject(home: Path, told: str) -> None:
+    assert ok("prove", f"<{told}/thing>", home=home)["graph"] == told
+    assert run("prove", "<https://example.org/x>", home=home).code == 3
+    assert run("prove", home=home).code == 2
+    assert run("prove", f"<{told}/thing>", "--state", home=home).code == 2
+    assert ok("prove", "--graph", "notes", home=home)["statements"] == []
+    assert len(ok("prove", "--graph", "notes", "--state", "--at", "-1", home=home)["statements"]) == 2
 
 
 # -- export and import -----------------------------------------------------------------------------------------------

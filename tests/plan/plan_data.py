@@ -170,6 +170,14 @@ class World:
             self.add(unit, DAPP.parallelFraction, parallel)
         return unit
 
+    def assess(self, provider: ox.NamedNode, bound: float, *, by: str = "") -> ox.NamedNode:
+        """An assessment over all dimensions, of the application's owner or under another address (40 digits)."""
+        iri = node(f"reputation-{local(provider)}")
+        iri = ox.NamedNode(iri.value.replace("ab" * 20, by)) if by else iri
+        self.add(iri, RDF.type, DAPP.ReputationAssessment)
+        self.add(iri, DAPP.ofParticipant, provider)
+        return self.add(iri, DAPP.reputationBound, bound)
+
     def calls(self, *chain: ox.NamedNode) -> None:
         for a, b in itertools.pairwise(chain):
             self.add(a, DAPP.dependsOn, b)

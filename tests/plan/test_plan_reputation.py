@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyoxigraph as ox
 import pytest
 from plan_data import SHIPPED, World, chosen, node, rule
-from test_plan_rules import assess, base
+from test_plan_rules import base
 
 from reasoners.vocab import DAPP, DAPPI, DAPPR, RDF
 
@@ -16,7 +16,7 @@ def market(wanted: float, *, soft: bool = False) -> tuple[World, ox.NamedNode, o
     wish = world.requires(
         world.app, "wish", "Reputation", "AtLeast", wanted, kind="QualityRequirement", soft=soft, weight=100
     )
-    assess(world, node("provider"), 0.9)
+    world.assess(node("provider"), 0.9)
     other = world.provider("other-provider", "Country-DE")
     world.offer("other", node("good-type"), node("home"), 1.0, other)
     return world, other, wish
@@ -53,8 +53,8 @@ def test_prior_of_the_owner_decides_when_it_has_a_model_of_its_own() -> None:
 
 def test_praise_by_others_is_not_read_when_the_owner_knows_better() -> None:
     world, other, _ = market(0.6)
-    assess(world, other, 0.2)
-    assess(world, other, 0.99, by="cd" * 20)
+    world.assess(other, 0.2)
+    world.assess(other, 0.99, by="cd" * 20)
     result = world.plan()
     assert chosen(result) == {"unit": "good"}
     (rejection,) = result.rejections
@@ -63,7 +63,7 @@ def test_praise_by_others_is_not_read_when_the_owner_knows_better() -> None:
 
 def test_one_dimension_does_not_exclude_when_the_whole_is_good() -> None:
     world, other, _ = market(0.6)
-    assess(world, other, 0.8)
+    world.assess(other, 0.8)
     part = world.add(node("part"), RDF.type, DAPP.ReputationAssessment)
     world.add(part, DAPP.ofParticipant, other)
     world.add(part, DAPP.onDimension, DAPPI.Reliability)
@@ -73,14 +73,14 @@ def test_one_dimension_does_not_exclude_when_the_whole_is_good() -> None:
 
 def test_provider_comes_back_when_the_reputation_rule_is_gone() -> None:
     world, other, _ = market(0.6)
-    assess(world, other, 0.2)
+    world.assess(other, 0.2)
     assert chosen(world.plan()) == {"unit": "good"}
     assert chosen(world.plan([r for r in SHIPPED if r.iri != DAPPR("plan-reputation")])) == {"unit": "other"}
 
 
 def test_record_of_incidents_still_excludes_when_the_reputation_is_good() -> None:
     world, other, _ = market(0.6)
-    assess(world, other, 0.8)
+    world.assess(other, 0.8)
     incident = world.add(node("incident"), RDF.type, DAPP.Incident)
     world.add(incident, DAPP.attributedTo, other)
     world.add(
@@ -103,7 +103,7 @@ def test_requirement_is_told_as_unchecked_only_when_no_rule_reads_it(known: bool
 
 def test_rule_of_a_consumer_reads_dimensions_when_it_says_so() -> None:
     world, other, _ = market(0.3)
-    assess(world, other, 0.8)
+    world.assess(other, 0.8)
     part = world.add(node("part"), RDF.type, DAPP.ReputationAssessment)
     world.add(part, DAPP.ofParticipant, other)
     world.add(part, DAPP.onDimension, DAPPI.Reliability)

@@ -166,30 +166,13 @@ def host_down(world: World, unit: ox.NamedNode, bad: bool) -> None:
     world.host("two", other, state="Lost" if bad else "Running")
 
 
-def assess(world: World, provider: ox.NamedNode, bound: float, *, by: str = "") -> ox.NamedNode:
-    """An assessment over all dimensions, of the application's owner or under another authority."""
-    name = f"reputation-{local(provider)}"
-    iri = ox.NamedNode(node(name).value.replace("ab" * 20, by)) if by else node(name)
-    world.add(iri, RDF.type, DAPP.ReputationAssessment)
-    world.add(iri, DAPP.ofParticipant, provider)
-    return world.add(iri, DAPP.reputationBound, bound)
-
-
 def reputation(*, soft: bool = False) -> Sample:
     def build(world: World, unit: ox.NamedNode, bad: bool) -> None:
-        world.requires(
-            world.app,
-            "wish",
-            "Reputation",
-            "AtLeast",
-            0.6,
-            kind="QualityRequirement",
-            soft=soft,
-            weight=100 if soft else None,
-        )
-        assess(world, node("provider"), 0.9)
+        wish = world.requires(world.app, "wish", "Reputation", "AtLeast", 0.6, kind="QualityRequirement", soft=soft)
+        world.add(wish, DAPP.weight, 100)
+        world.assess(node("provider"), 0.9)
         other = world.provider("other-provider", "Country-DE")
-        assess(world, other, 0.59 if bad else 0.61)
+        world.assess(other, 0.59 if bad else 0.61)
         world.offer("other", node("good-type"), node("home"), 1.0, other)
 
     return build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,11 @@ def served(world: Any) -> Iterator[str]:
     from engine.ledger.embedded.serve import RpcServer
 
     with RpcServer(world.connected.chain) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
         yield server.url
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

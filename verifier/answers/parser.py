@@ -520,22 +520,25 @@ class _Parser:
         return found
 
     def check_text(self, start: int, end: int) -> None:
-        """Refuse tokens that pyoxigraph might cut otherwise: then variables could be overlooked."""
+        """`check_token` for some."""
         for index in range(start, end):
-            token, before = self.stream[index], self.stream[index - 1]
-            if token.kind == "mark" and token.text not in _MARKS:
-                raise Unsupported(f"{token.text!r} in an expression")
-            value = before.kind in _TERMS or before.is_mark(")") or before.word() in ("TRUE", "FALSE")
-            if token.kind == "iri" and index > start and value:
-                raise Unsupported("`<` without a space after it")
-            if token.kind == "variable" and token.text[1:].startswith("exists__"):
-                raise Unsupported("a variable named exists__…")
+            self.check_token(index, start)
+
+    def check_token(self, index: int, start: int) -> None:
+        """Refuse a token that pyoxigraph might cut otherwise: then variables could be overlooked."""
+        token, before = self.stream[index], self.stream[index - 1]
+        if token.kind == "mark" and token.text not in _MARKS:
+            raise Unsupported(f"{token.text!r} in an expression")
+        value = before.kind in _TERMS or before.is_mark(")") or before.word() in ("TRUE", "FALSE")
+        if token.kind == "iri" and index > start and value:
+            raise Unsupported("`<` without a space after it")
+        if token.kind == "variable" and token.text[1:].startswith("exists__"):
+            raise Unsupported("a variable named exists__…")
 
     def expression(self, start: int, end: int) -> a.Expression:
         """The tokens from `start` to before `end`; EXISTS becomes a variable that stands for its truth."""
         if end <= start:
             raise Unsupported("an empty expression")
-        self.check_text(start, end)
         pieces: list[str] = []
         variables: set[str] = set()
         exists: list[a.Exists] = []
@@ -554,6 +557,7 @@ class _Parser:
                 pieces += [self.slice(copied, first), f" {'!' if negated else ''}{name} "]
                 index = copied = close + 1
                 continue
+            self.check_token(index, start)
             if token.kind == "variable":
                 variables.add(self.variable(token))
             index += 1

@@ -44,9 +44,10 @@ interface IGateway {
     error NoCheckpoint(uint256 number);
     /// @notice Block `known` or a later one is known already: neither checkpoints nor heads go back.
     error NotNewer(uint256 known, uint256 given);
-    /// @notice Not a block header.
+    /// @notice Not a block header (what is no RLP list: RLPInvalidEncoding).
     error BadHeader();
-    /// @notice The proof does not lead from the state root to a value.
+    /// @notice The proof does not lead from the state root to a value. What is no node at all, and some proofs of absence,
+    /// are refused by the libraries that read them: RLPInvalidEncoding, or a panic.
     error BadProof();
     /// @notice A quorum of not more than half, or of more than all.
     error BadSigners();

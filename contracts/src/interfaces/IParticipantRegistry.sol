@@ -58,7 +58,8 @@ interface IParticipantRegistry {
     /// @notice Called by the holder that noted it: one open obligation less.
     function settle(address participant) external;
 
-    /// @notice The key that speaks for a participant; zero when it is no member.
+    /// @notice The key that speaks for a participant; zero when it never joined, or left with the key it joined with. One that
+    /// left after a rotation keeps its last key here: what it has in other contracts must not fall to the key it gave up.
     function keyOf(address participant) external view returns (address);
     /// @notice The participant for whom a key speaks; zero for none.
     function participantOf(address key) external view returns (address);

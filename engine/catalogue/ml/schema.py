@@ -179,12 +179,14 @@ class _Maker:
                     {"type": "string", "pattern": _NAMED},
                 ]
             }
-        lone = len(term.classes) == 1
+        # what this owner wants there comes before what any does
+        wanted = tuple(sorted(facets.classes)) if facets is not None and facets.classes else term.classes
+        lone = len(wanted) == 1
         nested: Schema = {"type": "object", "required": ["id"], "maxProperties": 1}
-        if lone and self.vocabulary.children.get(term.classes[0]):
-            inner: Schema = {"$ref": f"#/$defs/any-{class_name(term.classes[0])}"}
+        if lone and self.vocabulary.children.get(wanted[0]):
+            inner: Schema = {"$ref": f"#/$defs/any-{class_name(wanted[0])}"}
         elif lone:
-            inner = {"$ref": f"#/$defs/{class_name(term.classes[0])}"}
+            inner = {"$ref": f"#/$defs/{class_name(wanted[0])}"}
         else:
             inner = {"type": "object"}
         return {"anyOf": [words, inner, nested]}

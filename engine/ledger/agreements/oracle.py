@@ -191,13 +191,7 @@ def readings(
 
 
 def attest(
-    kb: KnowledgeBase,
-    connected: Connected,
-    contract: str,
-    asked: Round,
-    witnesses: Sequence[str],
-    *,
-    sender: str | None = None,
+    kb: KnowledgeBase, connected: Connected, asked: Round, witnesses: Sequence[str], *, sender: str | None = None
 ) -> dict[str, Any]:
     """Bring a round's agreed reading to the contract; one that is there already is told as it is.
 
@@ -229,6 +223,6 @@ def attest(
 
 
 __all__ = [
-    "MILLION", "Round", "attest", "median_of", "millionths", "operators", "read_value", "reading_triples", "readings", "series_of", "take_part",
-    "witness_agrees", "witness_reading",
+    "MILLION", "Round", "attest", "median_of", "millionths", "operators", "read_value", "reading_triples", "readings",
+    "series_of", "take_part", "witness_agrees", "witness_reading",
 ]  # fmt: skip

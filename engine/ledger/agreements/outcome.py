@@ -34,6 +34,7 @@ def conclude(
     deadline = time.monotonic() + patience
     while True:
         try:
+            # the node's clock or the chain's, whichever is ahead: a chain without traffic has an old newest block
             if max(time.time(), connected.chain.header().time) > told.settle_by:
                 settled = expire(kb, version, connected=connected)
             else:

@@ -115,7 +115,9 @@ def version_of(terms: Json, where: Place, *, number: int = 1, previous: str = ""
     provider, consumer = str(terms["provider"]), str(terms["consumer"])
     start = _start(terms.get("start", "+30"), where.now)
     seconds, within = _number(terms, "seconds", 3600.0), _number(terms, "settleWithin", 600.0)
-    end = start + max(1, round(seconds))
+    if seconds < 1 or within < 1:
+        raise InputError("a time of less than a second", place="seconds, settleWithin", rule="at least 1 s each")
+    end = start + round(seconds)
     objectives = tuple(_objective(o) for o in _list(terms, "objectives"))
     witnesses = [_witness(w, where.base) for w in _list(terms, "witnesses")]
     return checked(
@@ -133,7 +135,7 @@ def version_of(terms: Json, where: Place, *, number: int = 1, previous: str = ""
             compensation=to_wei(str(terms.get("compensation", "0")), "compensation"),
             fee=to_wei(str(terms.get("witnessFee", "0")), "witnessFee"),
             quorum=int(_number(terms, "quorum", len(witnesses) // 2 + 1)), start=start, end=end,
-            settle_by=end + max(1, round(within)), nonce=int(_number(terms, "nonce", 0)), chain_id=where.chain_id,
+            settle_by=end + round(within), nonce=int(_number(terms, "nonce", 0)), chain_id=where.chain_id,
             contract=lower(where.contract), coverage=_number(terms, "coverage", COVERAGE), previous=previous,
             based_on=str(terms.get("basedOn") or ""),
         )

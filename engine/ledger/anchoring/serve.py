@@ -110,7 +110,7 @@ def prove_file(kernel: Kernel, params: Json, caller: Caller) -> Json:
     `since` a commit that the history is to begin with. `step_leaves`: see `engine.ledger.proofs`.
     """
     graph = params["graph"]
-    with _anchors(kernel) as anchors_, kernel.lock.held():
+    with known_anchors(kernel) as anchors_, kernel.lock.held():
         sequence = None
         if params.get("at") is not None:
             sequence = sequence_at(kernel, graph, params["at"])
@@ -130,7 +130,7 @@ def prove_file(kernel: Kernel, params: Json, caller: Caller) -> Json:
 
 
 @contextmanager
-def _anchors(kernel: Kernel) -> Iterator[Anchors | None]:
+def known_anchors(kernel: Kernel) -> Iterator[Anchors | None]:
     """The home's anchors for a draft; chains are opened when asked and closed at the end."""
     if kernel.home is None or not (kernel.home / _FILE).is_file():
         yield None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from itertools import islice
-from typing import Any
 
 import pyoxigraph as ox
 
 from engine.errors import InputError
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method, run_query
+from engine.ledger.anchoring.serve import known_anchors
 from engine.ledger.answers.prove import proof_of
+from engine.ledger.proofs import Anchors
 from reasoners.derive.text import with_prologue
 from verifier.answers.facts import HIERARCHY
 
@@ -38,11 +39,13 @@ def prove_query(kernel: Kernel, params: Json, caller: Caller) -> Json:
         )  # fmt: skip
     regime = params.get("regime") or HIERARCHY
     text = with_prologue(params["text"])
-    with kernel.lock.held():
-        return prove(kernel, text, regime, limit, deadline=time.monotonic() + SECONDS)
+    with known_anchors(kernel) as anchors, kernel.lock.held():
+        return prove(kernel, text, regime, limit, anchors, deadline=time.monotonic() + SECONDS)
 
 
-def prove(kernel: Kernel, text: str, regime: str, limit: int, *, deadline: float) -> Json:
+def prove(
+    kernel: Kernel, text: str, regime: str, limit: int, anchors: Anchors | None = None, *, deadline: float
+) -> Json:
     """`prove_query` on a text that declares its prefixes; the caller holds the lock."""
     result = run_query(kernel, text, None, regime)
     if isinstance(result, ox.QueryTriples):
@@ -51,16 +54,11 @@ def prove(kernel: Kernel, text: str, regime: str, limit: int, *, deadline: float
         )
     if isinstance(result, ox.QueryBoolean):
         truth = bool(result)
-        proof = proof_of(kernel, text, regime, (), [()], truth, anchors=_anchors(kernel), deadline=deadline)
+        proof = proof_of(kernel, text, regime, (), [()], truth, anchors=anchors, deadline=deadline)
         return {"boolean": truth, "proof": proof}
     variables = [v.value for v in result.variables]
     rows = [[None if t is None else str(t) for t in row] for row in islice(result, limit + 1)]
     truncated = len(rows) > limit
     del rows[limit:]
-    proof = proof_of(kernel, text, regime, variables, rows, None, anchors=_anchors(kernel), deadline=deadline)
+    proof = proof_of(kernel, text, regime, variables, rows, None, anchors=anchors, deadline=deadline)
     return {"variables": variables, "rows": rows, "truncated": truncated, "proof": proof}
-
-
-def _anchors(kernel: Kernel) -> Any:
-    """Where heads are on a chain, as far as this knowledge base knows."""
-    return None

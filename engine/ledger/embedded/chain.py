@@ -21,7 +21,8 @@ from engine.ledger.embedded.schedule import Genesis, Rules, checked
 from engine.ledger.embedded.store import Row, Store
 
 if TYPE_CHECKING:
-    from engine.ledger.embedded.evm import Block, Outcome, View
+    from engine.ledger.embedded.evm import Block, Outcome
+    from engine.ledger.embedded.view import View
 
 FILE = "chain.sqlite"
 LEAST_GAS = 21_000  # no transaction needs less
@@ -246,7 +247,8 @@ class EmbeddedChain:
 
     def view(self, block: int | None = None) -> View:
         """The state after a block. For the newest, time goes on: a call sees the present time, not the last block's."""
-        from engine.ledger.embedded.evm import View, decoded
+        from engine.ledger.embedded.evm import decoded
+        from engine.ledger.embedded.view import View
 
         found = self.store.header(block)
         if found is None:

@@ -19,12 +19,9 @@ from eth.exceptions import OutOfGas, UnrecognizedTransactionType, VMError
 from eth.exceptions import Revert as EvmRevert
 from eth.vm.chain_context import ChainContext
 from eth.vm.header import HeaderSedes
-from eth.vm.message import Message as EvmMessage
-from eth.vm.spoof import SpoofTransaction
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
-from trie.hexary import HexaryTrie
 
 from engine.errors import InputError, IntegrityError
 from engine.graph.hashing import keccak256
@@ -69,7 +66,7 @@ class _Nodes(BaseDB):
         return True
 
 
-class _Source:
+class Source:
     """What a VM asks of its chain's database: nodes, and headers for BLOCKHASH."""
 
     def __init__(self, store: Store, *, keep: bool) -> None:
@@ -109,7 +106,7 @@ def genesis_header(store: Store, genesis: Genesis) -> Any:
     """The first header, its state written as nodes (inside `store.block()`)."""
     vm = vm_class(genesis.rules, 0)
     blank = vm.create_header_from_parent(None, difficulty=0, gas_limit=genesis.gas_limit, timestamp=genesis.time)
-    state = vm(blank, _Source(store, keep=True), ChainContext(genesis.chain_id), None).state
+    state = vm(blank, Source(store, keep=True), ChainContext(genesis.chain_id), None).state
     for address, amount in sorted(genesis.supply.items()):
         state.set_balance(bytes.fromhex(address[2:]), amount)
     state.persist()
@@ -135,7 +132,7 @@ class Block:
         self.number = int(self.header.block_number)
         self.chain_id = chain_id
         kind = vm_class(rules, self.number)
-        self._vm = kind(self.header, _Source(store, keep=True), ChainContext(chain_id), None)
+        self._vm = kind(self.header, Source(store, keep=True), ChainContext(chain_id), None)
         self._decode = kind.get_transaction_builder().decode
         self._transactions: list[Any] = []
         self._receipts: list[Any] = []
@@ -166,7 +163,7 @@ class Block:
         try:
             self._vm.validate_transaction_against_header(self.header, transaction)
         except ValidationError as error:
-            raise InputError(f"it does not fit into block {self.number}: {error}", place=_hex(sender)) from error
+            raise InputError(f"it does not fit into block {self.number}: {error}", place=hexed(sender)) from error
         state = self._vm.state
         state.lock_changes()
         before = state.snapshot()
@@ -174,7 +171,7 @@ class Block:
             computation = state.apply_transaction(transaction)
         except ValidationError as error:
             state.revert(before)
-            raise InputError(f"the chain refuses this transaction: {error}", place=_hex(sender)) from error
+            raise InputError(f"the chain refuses this transaction: {error}", place=hexed(sender)) from error
         receipt = self._vm.make_receipt(self.header, transaction, computation, state)
         outcome = self._outcome(signed, transaction, sender, computation, receipt)
         if not keep(outcome):
@@ -198,7 +195,7 @@ class Block:
         )  # fmt: skip
         logs = tuple(
             Log(
-                Address(_hex(entry.address)), tuple(t.to_bytes(32, "big") for t in entry.topics), bytes(entry.data),
+                Address(hexed(entry.address)), tuple(t.to_bytes(32, "big") for t in entry.topics), bytes(entry.data),
                 number, self._logs + i, b"", digest,
             )
             for i, entry in enumerate(receipt.logs)
@@ -225,11 +222,11 @@ def checked(signed: bytes, decode: Callable[[bytes], Any], chain_id: int) -> tup
         raise InputError(f"not a transaction: {error}", rule="EIP-2718", remedy="send it signed and encoded") from error
     if transaction.chain_id != chain_id:
         named = "any chain" if transaction.chain_id is None else f"chain {transaction.chain_id}"
-        raise InputError(f"a transaction for {named}, this is {chain_id}", place=_hex(sender), rule="EIP-155")
+        raise InputError(f"a transaction for {named}, this is {chain_id}", place=hexed(sender), rule="EIP-155")
     if getattr(transaction, "type_id", None) == BLOBS:
-        raise InputError("this chain takes no blobs", place=_hex(sender), rule="EIP-4844")
+        raise InputError("this chain takes no blobs", place=hexed(sender), rule="EIP-4844")
     if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
-        raise InputError("the tip is more than the fee", place=_hex(sender), rule="EIP-1559")
+        raise InputError("the tip is more than the fee", place=hexed(sender), rule="EIP-1559")
     return transaction, sender
 
 
@@ -258,129 +255,7 @@ def decoded_block(block: bytes) -> tuple[bytes, list[bytes]]:
         raise InputError("not a block", rule="RLP of [header, transactions, uncles, withdrawals]") from error
 
 
-# -- reading the state of a block ----------------------------------------------------------------------------------
-
-
-class View:
-    """The state after a block, for calls, estimates and proofs. Nothing done here is kept."""
-
-    def __init__(self, store: Store, rules: Rules, chain_id: int, header: Any, *, time: int | None = None) -> None:
-        self._source, self._rules, self._chain_id = _Source(store, keep=False), rules, chain_id
-        self.header = header if time is None else header.copy(timestamp=max(time, header.timestamp))
-
-    def _vm(self) -> Any:
-        kind = vm_class(self._rules, self.header.block_number)
-        return kind(self.header, self._source, ChainContext(self._chain_id), None)
-
-    def call(self, *, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int | None) -> bytes:
-        """What a message returns, gas free. Reverted with the contract's data when it refuses."""
-        vm = self._vm()
-        state = vm.state
-        context = state.get_transaction_context_class()(gas_price=0, origin=sender)
-        code = data if to is None else state.get_code(to)
-        made = keccak256(sender + data)[12:] if to is None else None
-        call: Any = EvmMessage
-        message = call(
-            gas=gas or self.header.gas_limit, to=b"" if to is None else to, sender=sender, value=value,
-            data=b"" if to is None else data, code=code, create_address=made,
-        )  # fmt: skip
-        if value and state.get_balance(sender) < value:
-            state.set_balance(sender, value)
-        run = state.computation_class.apply_create_message if to is None else state.computation_class.apply_message
-        with deep():
-            return _returned(run(state, message, context))
-
-    def estimate(self, *, sender: bytes, to: bytes | None, data: bytes, value: int) -> int:
-        """The least gas with which a message succeeds, to about one part in a hundred; Reverted when none is enough."""
-        limit = int(self.header.gas_limit)
-        used, error = self._try(sender, to, data, value, limit)
-        if error is not None:
-            raise error
-        low, high = used - 1, used  # refunds and the 63/64 rule (EIP-150) can make it need more than it uses
-        while self._try(sender, to, data, value, high)[1] is not None:
-            low, high = high, min(limit, high + max(high // 4, 2000))
-        while high - low > max(high // 100, 100):
-            middle = (low + high) // 2
-            if self._try(sender, to, data, value, middle)[1] is None:
-                high = middle
-            else:
-                low = middle
-        return high
-
-    def _try(self, sender: bytes, to: bytes | None, data: bytes, value: int, gas: int) -> tuple[int, Reverted | None]:
-        vm = self._vm()
-        builder = vm.get_transaction_builder()
-        unsigned = builder.create_unsigned_transaction(
-            nonce=vm.state.get_nonce(sender), gas_price=0, gas=gas, to=to or b"", value=value, data=data
-        )
-        spoof = SpoofTransaction(
-            unsigned, from_=sender, sender=sender, max_fee_per_gas=0, max_priority_fee_per_gas=0, type_id=None,
-            validate=lambda: None, access_list=(), y_parity=0, r=1, s=1,
-        )  # fmt: skip
-        try:
-            with deep():
-                computation = vm.state.apply_transaction(spoof)
-            _returned(computation)
-        except Reverted as error:
-            return 0, error
-        except ValidationError as error:
-            return 0, Reverted(f"the message cannot be sent: {error}", place=_hex(sender))
-        return int(vm.finalize_gas_used(spoof, computation)), None
-
-    def balance(self, address: bytes) -> int:
-        return int(self._vm().state.get_balance(address))
-
-    def nonce(self, address: bytes) -> int:
-        return int(self._vm().state.get_nonce(address))
-
-    def code(self, address: bytes) -> bytes:
-        return bytes(self._vm().state.get_code(address))
-
-    def storage(self, address: bytes, slot: int) -> int:
-        return int(self._vm().state.get_storage(address, slot))
-
-    def proof(self, address: bytes, slots: Sequence[int]) -> Proof:
-        """Account and slots with their Merkle-Patricia nodes: https://eips.ethereum.org/EIPS/eip-1186"""
-        accounts = HexaryTrie(self._source.db, self.header.state_root)
-        found = accounts.get(keccak256(address))
-        nonce, balance, root, code = rlp.decode(found) if found else (b"", b"", EMPTY_TRIE, EMPTY_CODE)
-        storage = HexaryTrie(self._source.db, bytes(root))
-        each = []
-        for slot in slots:
-            path = keccak256(slot.to_bytes(32, "big"))
-            value = storage.get(path)
-            each.append((slot, int.from_bytes(rlp.decode(value), "big") if value else 0, _path(storage, path)))
-        return Proof(
-            int.from_bytes(nonce, "big"), int.from_bytes(balance, "big"), bytes(root), bytes(code),
-            _path(accounts, keccak256(address)), tuple(each),
-        )  # fmt: skip
-
-
-EMPTY_TRIE = keccak256(rlp.encode(b""))
-EMPTY_CODE = keccak256(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """An account's fields and (slot, value, nodes) for each slot."""
-
-    nonce: int
-    balance: int
-    storage_root: bytes
-    code_hash: bytes
-    account: tuple[bytes, ...]
-    slots: tuple[tuple[int, int, tuple[bytes, ...]], ...]
-
-
-def _path(trie: Any, key: bytes) -> tuple[bytes, ...]:
-    """Encoded nodes from the root to the key, or to where it would have been; nodes inside their parent are left out."""
-    if trie.root_hash == EMPTY_TRIE:
-        return ()
-    nodes = [bytes(rlp.encode(node)) for node in trie.get_proof(key)]
-    return tuple(n for i, n in enumerate(nodes) if i == 0 or len(n) >= 32)
-
-
-def _returned(computation: Any) -> bytes:
+def returned(computation: Any) -> bytes:
     if not computation.is_error:
         return bytes(computation.output)
     error = computation.error
@@ -391,5 +266,5 @@ def _returned(computation: Any) -> bytes:
     raise error
 
 
-def _hex(address: bytes) -> str:
+def hexed(address: bytes) -> str:
     return "0x" + bytes(address).hex()

@@ -96,5 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Without the path: people put keys into addresses, here as well."""
+        _log.debug("%s %s", self.command, code)
+
     def log_message(self, format: str, *args: Any) -> None:
-        _log.debug(format, *args)
+        _log.debug("a request that could not be read")
