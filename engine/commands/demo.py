@@ -56,7 +56,7 @@ def demo(
             for text in ended.told.lines:
                 say(text)
             for text in ended.told.missing:
-                say(f"  not available: {text}" if not step.later else "", style="yellow")
+                say(f"  not available: {text}", style="yellow")
             if step.view and not ended.before:
                 say(f"  what it left: dappops view {step.view}", style="dim")
             steps.append({"step": step.number, "title": step.title, "seconds": ended.seconds, "before": ended.before,

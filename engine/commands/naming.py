@@ -149,18 +149,22 @@ def transfer_(context: Context, name: str, address: str, chain: str) -> None:
 
 @command("list")
 @click.option("--owner", metavar="ADDRESS", help="Only names that this address registered.")
+@click.option(
+    "--refresh", is_flag=True, help="Also bring the graph `ledger` to what the registry says of names stated there."
+)
 @on_chain
-def list_(context: Context, owner: str | None, chain: str) -> None:
+def list_(context: Context, owner: str | None, refresh: bool, chain: str) -> None:
     """Every name of a chain, with where it answers and until when it is held."""
     from engine.ledger import naming
 
-    with registry(context, chain) as (_, connected):
+    with registry(context, chain) as (kb, connected):
+        changed = naming.follow(kb, connected) if refresh else []
         found = [naming.record(connected, each) for each in naming.names(connected, owner=owner)]
 
     def show() -> None:
         rows = [(r.name, ", ".join(r.endpoints), str(r.version), state(r), r.owner) for r in found]
         table("", ["name", "answers at", "version", "until", "owner"], rows, right=["version"])
-        line(count(len(found), "name"))
+        line(count(len(found), "name") + (f", restated: {', '.join(changed)}" if changed else ""))
 
     context.emit([r.json() for r in found], show)
 

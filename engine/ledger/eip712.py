@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.graph.hashing import keccak256
 
 T = TypeVar("T")
-Value = int | bool | str | bytes | Sequence[str]
+Value = int | bool | str | bytes | Sequence[str] | Sequence[int]
 _DOMAIN_TYPE = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
 
@@ -159,7 +159,7 @@ def shown(kind: str, value: Value) -> object:
         return value
     if isinstance(value, int):
         return str(value)
-    return value if isinstance(value, str) else list(value)
+    return value if isinstance(value, str) else [shown(kind[:-2], item) for item in value]
 
 
 def for_contract(signature: bytes) -> bytes:

@@ -177,12 +177,11 @@ class Sender:
         replaced, pause = 0, self._patience.poll_s
         passed: float | None = None  # since when its number is taken while no version of it has a receipt
         while True:
-            taken = self._number_passed(sent)  # first, so that a receipt which comes meanwhile is seen
             receipt = self._receipt(sent)
             if receipt is not None:
                 return receipt
             now = self._clock()
-            passed = (passed or now) if taken else None
+            passed = (passed or now) if self._number_passed(sent) else None
             if passed is not None and now - passed >= self._patience.certain_s:
                 raise BusyError(
                     f"another transaction of this account took its place (nonce {sent.transaction.nonce})",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from engine.ledger import home as ledgers
 from engine.ledger.agreements.planned import terms_from_plan
 from engine.ledger.agreements.versions import read
 from engine.ledger.agreements.witnesses import make_witness
+from engine.ledger.application import Group
+from engine.ledger.chain import lower
 from engine.ledger.chains import cosigning, managing
 from engine.ledger.home import Connected
 from engine.orchestration.deployments import tail
@@ -30,6 +33,8 @@ CO_SIGNERS, QUORUM = 3, 2
 WITNESSES = 3
 DOMAIN = "rehearsal.live"  # names of the rehearsal end so; the application itself has this one
 ROLES = {"provider": 1, "consumer": 2, "witness": 4}  # IParticipantRegistry
+KINDS = {"DigestLog": "frame-digest", "ConsentRegister": "consent-entry", "RevenueShare": "settlement"}
+"""Which kind of transaction a template's contract takes."""
 PERIOD = 20.0  # seconds of an agreement's first period
 AFTER = 45.0  # seconds from signing to the first period: provisioning lies between
 VOTING = 60.0  # seconds for votes and settlement
@@ -217,8 +222,36 @@ def _hosts(stage: Stage, provider: str) -> list[str]:
     return [tail(row[0].strip("<>")) for row in answer["rows"]]
 
 
-def _contracts(stage: Stage, told: Told) -> Any:
-    raise NotImplementedError(contracts)
+def _contracts(stage: Stage, told: Told) -> list[dict[str, Any]]:
+    """Contracts of the application itself, each on the ledger chosen for what it records; fees told before they are paid."""
+    people = accounts(stage, ["northern-broadcast", "mogplay-makers"])
+    members = (lower(stage.kb.author), *(lower(a) for a in people.values()))
+    group = Group(members=members, operators=(lower(stage.kb.author),), guardians=(lower(stage.kb.author),))
+    found = contracts.needs(stage.kb, stage.application)
+    made: list[dict[str, Any]] = [
+        {"template": k.template, "address": k.address, "ledger": tail(k.ledger)}
+        for k in contracts.known(stage.kb, stage.application)
+        if k.requirements
+    ]
+    there = {m["template"] for m in made}
+    for needed in found.contracts:
+        ledger = told.data["chosen"].get(KINDS.get(needed.template, ""), MAIN)
+        if needed.missing:
+            told.say(f"  {needed.template}: not made: {needed.missing}")
+        elif needed.template not in there:
+            stage.progress(f"contract {needed.template}", 0, None)
+            with managing.connect(stage.kb, ledger) as connected:
+                only = replace(found, contracts=(needed,))
+                priced = contracts.forecast(connected, only, {needed.template: group}, stage.kb.author)
+                done = contracts.deploy(stage.kb, connected, only, {needed.template: group}, priced=priced)[0]
+            made.append({**done.as_json(), "ledger": ledger})
+            told.say(
+                f"  {needed.template} on {ledger}, for {len(needed.requirements)} requirements: forecast "
+                f"{priced.of(needed.template).deployment():,} gas, used {done.gas:,}"
+            )
+    for requirement, kind in found.without[:3]:
+        told.say(f"  no template for {tail(requirement)} ({kind})")
+    return made
 
 
 def anchor(stage: Stage, told: Told) -> dict[str, Any]:

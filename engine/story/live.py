@@ -10,15 +10,35 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from engine.errors import BusyError
 from engine.orchestration import load
 from engine.orchestration.runtime import Runtime
 from engine.orchestration.telemetry import Tick
 from engine.orchestration.telemetry.scrape import ScrapeSource, Target
 from engine.story.stage import Settings
 
+ASK = """
+import sys, urllib.request
+method, url = sys.argv[1:3]
+body = sys.stdin.buffer.read() or None
+request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)
+sys.stdout.buffer.write(urllib.request.urlopen(request, timeout=10).read())
+"""
 KEPT = 600  # lines of the load generator that are kept
 LONGEST = 600.0  # seconds a load generator runs at most; a new one follows
 PHONES, VIEWERS = "venue-relay", "player-gateway"  # the units that phones and viewers talk to
+
+
+def ask(runtime: Runtime, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+    """One JSON question to a unit, from where units can be reached; BusyError when it does not answer as it should."""
+    argv = runtime.in_control([sys.executable, "-c", ASK, method, url])
+    given = b"" if body is None else json.dumps(body).encode()
+    done = subprocess.run(argv, input=given, capture_output=True, timeout=30, check=False)
+    try:
+        return json.loads(done.stdout)
+    except json.JSONDecodeError:
+        why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
+        raise BusyError(f"no answer: {why}", place=url, remedy="see `dappops events`") from None
 
 
 class Load:

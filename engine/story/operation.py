@@ -11,13 +11,19 @@ from typing import Any
 
 from engine.accelerators import broker
 from engine.errors import DappopsError
+from engine.ledger import naming
+from engine.ledger.chains import managing
+from engine.ledger.home import Connected
 from engine.orchestration import deployments, faults
 from engine.orchestration.deployments import tail
+from engine.orchestration.named import Named
 from engine.orchestration.operate import Attempt, Operator, Resolved
 from engine.orchestration.operate import Settings as Watching
 from engine.orchestration.runtime import Pass, Runtime
 from engine.orchestration.telemetry import TelemetryStore
+from engine.story.agreeing import DOMAIN, MAIN, host_name
 from engine.story.functions import TENANTS, start_broker
+from engine.story.live import VIEWERS as PLAYER
 from engine.story.live import Following, Load
 from engine.story.stage import Settings, Stage, Told
 
@@ -30,6 +36,7 @@ class Live:
 
     runtime: Runtime
     load: Load
+    name: Named | None = None
     injected: list[faults.Injection] = field(default_factory=list)
 
     def close(self, *, keep: bool) -> list[str]:
@@ -86,14 +93,42 @@ def provision(stage: Stage) -> tuple[Told, Live]:
             told.say(f"  {work.unit:<20} on {work.host:<12} {last.state(work.deployment)}")
         serving = _serves(live, stage.settings)
         told.lines += serving["lines"]
+        names = _name(stage, live, told)
     except BaseException:
         live.close(keep=False)
         raise
     told.data = {
         "mode": about["mode"], "adopted": about["adopted"], "boxes": about["boxes"], "seconds": round(seconds, 2),
-        "deployments": made["deployments"], "problems": made["problems"], "serving": serving["data"],
+        "deployments": made["deployments"], "problems": made["problems"], "serving": serving["data"], "names": names,
     }  # fmt: skip
     return told, live
+
+
+def _name(stage: Stage, live: Live, told: Told) -> dict[str, Any]:
+    """Names on the main ledger: the application's follows its front end, each host's leads to its agent."""
+
+    def connect() -> Connected:
+        return managing.connect(stage.kb, MAIN)
+
+    live.name = Named(stage.kb, DOMAIN, PLAYER, connect, application=stage.application)
+    live.runtime.followers.append(live.name)
+    live.runtime.reconcile_once()
+    urls = live.runtime.agents.urls()
+    with connect() as connected:
+        for host, url in sorted(urls.items()):
+            name, me = host_name(host), stage.kb.author
+            if naming.record(connected, name).free:
+                naming.register(connected, me, name, endpoints=[url])
+            else:
+                naming.move(connected, me, name, [url])
+    where = _resolved(stage)
+    told.say(f"{DOMAIN} resolves to {where}; {len(urls)} names of hosts registered beside it")
+    return {"name": DOMAIN, "resolvesTo": where, "hosts": sorted(host_name(h) for h in urls)}
+
+
+def _resolved(stage: Stage) -> str:
+    with managing.connect(stage.kb, MAIN) as connected:
+        return ", ".join(naming.resolve(connected, DOMAIN).endpoints)
 
 
 def _serves(live: Live, settings: Settings) -> dict[str, Any]:

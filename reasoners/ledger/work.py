@@ -36,9 +36,7 @@ def make(
     bad = [m.value for m, weight in options.weights.items() if not weight >= 0]
     if bad:
         raise InputError(f"the weight of {bad[0]} is negative", rule="weights of at least 0", remedy="correct it")
-    bound = {ox.Variable("application"): application}
-    asked = view.select(views["ledger-scopes"], substitutions=bound)
-    scopes = tuple(dict.fromkeys(s for row in asked if isinstance(s := row["scope"], ox.NamedNode)))
+    scopes = _scopes(view, application, views)
     if not scopes:
         raise InputError(
             "this application asks for no ledger", place=application.value, rule="dapp:hasTransactionType, or a dapp:LedgerRequirement",
@@ -70,6 +68,11 @@ def make(
         notes=tuple(notes),
         table=lambda: _table(scopes, ranked),
     )
+
+
+def _scopes(view: View, application: ox.NamedNode, views: Mapping[str, str]) -> tuple[ox.NamedNode, ...]:
+    asked = view.select(views["ledger-scopes"], substitutions={ox.Variable("application"): application})
+    return tuple(dict.fromkeys(s for row in asked if isinstance(s := row["scope"], ox.NamedNode)))
 
 
 def _measured(view: View, views: Mapping[str, str]) -> dict[ox.NamedNode, dict[ox.NamedNode, float]]:

@@ -132,4 +132,4 @@ def test_reorganisation_takes_back_what_rested_on_dropped_blocks(network: tuple[
     found = sla.follow(place.kb, place.connected)
     assert len(found.withdrawn) == 4
     graph = place.kb.graph_iri("agreements")
-    assert not [q for q in place.kb.quads(None, RDF.type, DAPP.Settlement, graph=graph)]
+    assert place.kb.quads(None, RDF.type, DAPP.Settlement, graph=graph) == []

@@ -49,7 +49,7 @@ def test_nothing_goes_over_budget_and_it_is_said_until_when() -> None:
     found = due(waiting(5, 1000.0, urgent=1), spent, COST, settings, NOW, flush=True)
     assert (found.batch, found.singles) == (False, ())
     assert found.until == NOW - 3000 + HOUR
-    assert "100,000 of 120,000 gas a hour are spent" in found.why
+    assert "100,000 of 120,000 gas an hour are spent" in found.why
     assert due(waiting(5, 1000.0), spent, COST, settings, found.until + 1).batch
 
 

@@ -128,7 +128,7 @@ def test_round_waits_by_time_and_count_within_the_budget(kb: KnowledgeBase, say:
     held = worker(max_heads=1, gas_per_hour=budget).run()
     assert held.sent == []
     assert held.due.until is not None
-    assert "gas a hour are spent" in held.due.why
+    assert "gas an hour are spent" in held.due.why
     clock[0] = held.due.until + 1
     assert worker(max_heads=1, gas_per_hour=budget).run().sent != []
     say("two")

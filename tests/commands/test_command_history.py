@@ -159,7 +159,7 @@ def test_proof_names_its_graph_by_the_subject(home: Path, told: str) -> None:
     assert run("prove", home=home).code == 2
     assert run("prove", f"<{told}/thing>", "--state", home=home).code == 2
     assert ok("prove", "--graph", "notes", home=home)["statements"] == []
-    assert len(ok("prove", "--graph", "notes", "--state", "--at", "-1", home=home)["statements"]) == 2
+    assert len(ok("prove", "--graph", "notes", "--state", "--at", "-1", home=home)["statements"]) == 4
 
 
 # -- export and import -----------------------------------------------------------------------------------------------

@@ -164,8 +164,8 @@ def test_slither_findings_are_answered(contracts: Path, effort: int, tmp_path: P
     open_ = []
     for each in found["results"].get("detectors", []):
         where = each["elements"][0]
-        name = where["name"]
         of = where.get("type_specific_fields", {}).get("parent", {}).get("name", "")
-        if not re.search(rf"^\| {each['check']} \|[^|]*`{of}\.{re.escape(name)}`", answers, re.MULTILINE):
-            open_.append(f"{each['check']}: {of}.{name}")
+        name = f"{of}.{where['name']}"
+        if not re.search(rf"^\| {each['check']} \|[^|]*`{re.escape(name)}`", answers, re.MULTILINE):
+            open_.append(f"{each['check']}: {name}")
     assert not sorted(set(open_))

@@ -121,7 +121,7 @@ def test_head_is_refused_when_it_is_not_there(two: Two) -> None:
     block, chain = two.accepted(), two.source.chain.chain_id
     graph = keccak256(b"never anchored")
     account, storage = two.proof(head_slot(two.me, graph), block.number)  # a proof of absence
-    with pytest.raises(Reverted, match="BadProof|RLPInvalidEncoding"):
+    with pytest.raises(Reverted, match=r"BadProof|RLPInvalidEncoding"):
         two.gateway.call("importHead", chain, block.number, two.me, graph, account, storage)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from anvil_node import Anvil
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import InputError, IntegrityError
 from engine.graph.keys import KeyRing
@@ -235,3 +237,28 @@ def test_chains_are_listed_without_loading_an_evm(home: Path) -> None:
         "heavy = {'eth', 'web3', 'eth_abi', 'rlp', 'trie', 'requests'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["bytes32", "address", "uint8", "uint64", "uint256"]), st.binary(min_size=32, max_size=32)
+        )
+    )
+)
+def test_words_are_decoded_as_the_general_decoder_does(parts: list[tuple[str, bytes]]) -> None:
+    from engine.ledger.contracts import _decode, _decode_any
+
+    outputs = [{"name": f"a{i}", "type": kind} for i, (kind, _) in enumerate(parts)]
+    small = {"address": 20, "uint8": 1, "uint64": 8}
+    for data in (
+        b"".join(word for _, word in parts),
+        b"".join(word[-small.get(kind, 32) :].rjust(32, b"\0") for kind, word in parts),
+    ):
+        try:
+            wanted = _decode_any("x", outputs, data)
+        except InputError:
+            with pytest.raises(InputError):
+                _decode("x", outputs, data)
+        else:
+            assert _decode("x", outputs, data) == wanted

@@ -96,3 +96,9 @@ def test_graph_says_what_the_registry_says(folder: Path) -> None:
         assert {k: v for k, v in second.items() if k != DAPP.resolvesTo.value} == {
             k: v for k, v in first.items() if k != DAPP.resolvesTo.value
         }
+        # somebody else's move comes into the graph with the next look
+        naming.move(connected, kb.author, name, ["https://127.0.0.4/"])
+        assert naming.follow(kb, connected) == [name]
+        assert naming.follow(kb, connected) == []
+        assert said()[DAPP.resolvesTo.value] == {"https://127.0.0.4/"}
+        assert said()[DAPP.ofApplication.value] == {application}

@@ -120,7 +120,8 @@ def test_state_at_a_time_is_that_of_the_commit_before_it(world: Any) -> None:
     newest, first = log[0], log[-1]
     by_number = world.prove(world.mine, state=True, at=first["sequence"])
     by_time = world.prove(world.mine, state=True, at=first["time"])
-    assert by_number["heads"][0]["sequence"] == by_time["heads"][0]["sequence"] == 1
+    assert by_number["heads"][0]["sequence"] == 1
+    assert by_time["heads"][0]["sequence"] == sum(tx["time"] <= first["time"] for tx in log)
     assert len(by_number["sets"][0]["proof"]["lines"]) == 24
     assert len(world.prove(world.mine, state=True, at=newest["sequence"])["sets"][0]["proof"]["lines"]) == 25
     assert verifier.verify(by_number).holds

@@ -35,11 +35,17 @@ def _given(expression: Expression, bindings: Mapping[str, str]) -> tuple[tuple[s
 @lru_cache(maxsize=1 << 16)
 def _value(expression: Expression, condition: bool, given: tuple[tuple[str, str], ...]) -> str | None:
     text = f"IF(({expression.text}), true, false)" if condition else f"({expression.text})"
-    names = sorted({*expression.variables, *(one.name for one in expression.exists)})
-    query = f"{expression.prologue}\nSELECT {' '.join(names)} ({text} AS ?value__) WHERE {{}}"
+    store = EMPTY
+    if any(term.startswith("_:") for _, term in given):
+        # a blank node cannot be written in a query: the values come from a store of one row
+        store = ox.Store()
+        store.extend(_cell(name, term) for name, term in given)
+        values = " ".join(f"<{_ROW}> <{_ROW}:{name[1:]}> {name} ." for name, _ in given)
+    else:
+        values = f"VALUES ({' '.join(n for n, _ in given)}) {{ ({' '.join(t for _, t in given)}) }}" if given else ""
+    query = f"{expression.prologue}\nSELECT ({text} AS ?value__) WHERE {{ {values} }}"
     try:
-        rows = EMPTY.query(query, substitutions={ox.Variable(n[1:]): decode(term) for n, term in given})
-        found = next(iter(cast(ox.QuerySolutions, rows)))["value__"]
+        found = next(iter(cast(ox.QuerySolutions, store.query(query))))["value__"]
     except (SyntaxError, RuntimeError, ValueError, StopIteration) as error:
         raise Unsupported(f"the expression {expression.shown} is not computed: {error}") from error
     if isinstance(found, ox.Triple):
@@ -47,20 +53,19 @@ def _value(expression: Expression, condition: bool, given: tuple[tuple[str, str]
     return None if found is None else str(found)
 
 
+def _cell(name: str, term: str, row: str = _ROW) -> ox.Quad:
+    return ox.Quad(ox.NamedNode(row), ox.NamedNode(f"{_ROW}:{name[1:]}"), decode(term))
+
+
 def aggregate(node: Aggregate, solutions: Sequence[Mapping[str, str]]) -> Iterable[Bindings]:
     """The rows of GROUP BY, aggregates and HAVING over exactly these solutions (with repetitions)."""
     names = sorted({name for solution in solutions for name in solution if not name.startswith("?_:")})
     store = ox.Store()
-    row_of = ox.NamedNode(_ROW)
     quads = []
     for number, solution in enumerate(solutions):
-        row = ox.NamedNode(f"{_ROW}:{number}")
-        quads.append(ox.Quad(row, row_of, ox.Literal(number)))
-        quads += [
-            ox.Quad(row, ox.NamedNode(f"{_ROW}:{name[1:]}"), decode(solution[name]))
-            for name in names
-            if name in solution
-        ]
+        row = f"{_ROW}:{number}"
+        quads.append(ox.Quad(ox.NamedNode(row), ox.NamedNode(_ROW), ox.Literal(number)))
+        quads += [_cell(name, solution[name], row) for name in names if name in solution]
     store.bulk_extend(quads)
     parts = " ".join(f"OPTIONAL {{ ?row__ <{_ROW}:{name[1:]}> {name} }}" for name in names)
     inner = f"{{ SELECT {' '.join(names) or '?row__'} WHERE {{ ?row__ <{_ROW}> ?number__ {parts} }} }}"

@@ -151,20 +151,23 @@ class Facts(ABC):
 
 
 class _Derivable:
-    """What rules may derive, goal by goal (subject, predicate; None: any)."""
+    """What rules may derive, goal by goal (subject, predicate; None: any).
+
+    Goals that ask for each other are solved together, again and again until nothing is added: the first one that was begun
+    (`low` tells how far down the stack a goal leans) repeats, and only then are they done.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.table: dict[Goal, dict[Statement, None]] = {}
         self.done: dict[Goal, Evidence] = {}
         self.failed: dict[Goal, Unknown] = {}
-        self.running = False
-        self.visited: set[Goal] = set()
-        self.open: set[Goal] = set()
-        self.leaned: set[Goal] = set()  # read while they were open
-        self.tainted: Unknown | None = None
+        self.open: dict[Goal, int] = {}  # goals under way, and their depth
+        self.pending: dict[Goal, int] = {}  # closed ones that lean on open ones, and how deep
+        self.leaned: set[Goal] = set()
+        self.low = 0
         self.rests: set[Evidence] = set()
-        self.changed = False
+        self.changes = 0
 
     def goal(self, goal: Goal) -> tuple[list[Statement], Evidence]:
         """Statements that rules may derive for a goal, and what that rests on. Unknown when it cannot be told."""
@@ -174,61 +177,63 @@ class _Derivable:
             return shared
         if goal in self.failed:
             raise self.failed[goal]
-        if goal in self.done:
-            if self.running:
-                self.rests.add(self.done[goal])
-            return list(self.table[goal]), self.done[goal]
-        if self.running:
-            if goal in self.open:
-                self.leaned.add(goal)
-            elif goal not in self.visited:
-                self.compute(goal)
-            return list(self.table[goal]), NONE
-        return self.outermost(goal)
-
-    def outermost(self, goal: Goal) -> tuple[list[Statement], Evidence]:
-        self.running, self.rests, self.tainted = True, set(), None
-        reached: set[Goal] = set()
-        try:
-            while True:
-                self.visited, self.changed = set(), False
-                self.compute(goal)
-                reached |= self.visited
-                if self.tainted is not None:
-                    raise self.tainted
-                if not self.changed:
-                    break
-        except Unknown as unknown:
-            self.failed.setdefault(goal, unknown)
-            raise
-        finally:
-            self.running = False
-            self.visited, self.open, self.leaned = set(), set(), set()
-        evidence = NONE.union(*self.rests)
-        policy = {All(graph, None, None) for graph in self.facts.policy}
-        for one in reached - self.failed.keys():
-            self.done[one] = evidence
-            if evidence <= policy:
-                self.facts.shared[one] = (list(self.table[one]), evidence)
+        if goal in self.open:
+            self.leaned.add(goal)
+            self.low = min(self.low, self.open[goal])
+        elif goal in self.pending:
+            self.low = min(self.low, self.pending[goal])
+        elif goal not in self.done:
+            self.compute(goal)
+        evidence = self.done.get(goal, NONE)
+        self.rests.add(evidence)
         return list(self.table[goal]), evidence
 
     def compute(self, goal: Goal) -> None:
-        self.visited.add(goal)
-        self.open.add(goal)
+        depth = len(self.open)
+        self.open[goal] = depth
         table = self.table.setdefault(goal, {})
+        outer_low, outer_rests, before = self.low, self.rests, set(self.pending)
+        self.low, self.rests = depth, set()
         try:
-            for rule in self.facts.rules():
-                self.apply(rule, goal, table)
+            while True:
+                changes = self.changes
+                for rule in self.facts.rules():
+                    self.apply(rule, goal, table)
+                if self.low < depth or goal not in self.leaned or self.changes == changes:
+                    break
+                self.forget(before)
         except Unknown as unknown:
             self.failed[goal] = unknown
-            if goal in self.leaned:
-                self.tainted = unknown
+            self.forget(before)
+            self.low, self.rests = outer_low, outer_rests
             raise
         finally:
-            self.open.discard(goal)
+            del self.open[goal]
+            self.leaned.discard(goal)
+        if self.low < depth:
+            self.pending[goal] = self.low
+        else:
+            self.finish([goal, *(g for g in self.pending if g not in before)])
+        self.low, self.rests = min(outer_low, self.low), outer_rests | self.rests
+
+    def forget(self, before: set[Goal]) -> None:
+        """Goals that were closed since are to be solved again: what they leaned on has changed, or failed."""
+        for one in [g for g in self.pending if g not in before]:
+            del self.pending[one]
+
+    def finish(self, goals: Iterable[Goal]) -> None:
+        evidence = NONE.union(*self.rests)
+        policy = {All(graph, None, None) for graph in self.facts.policy}
+        for one in goals:
+            self.pending.pop(one, None)
+            self.done[one] = evidence
+            if evidence <= policy:
+                self.facts.shared[one] = (list(self.table[one]), evidence)
 
     def apply(self, rule: Rule, goal: Goal, table: dict[Statement, None]) -> None:
         s, p = goal
+        if not rule.may_write(p):
+            return
         if rule.query is None:
             raise Unknown(f"what the rule {rule.iri} derives ({rule.why})")
         for head, given in rule.givens(s, p):
@@ -238,7 +243,7 @@ class _Derivable:
                     statement = instance(head, {**given, **one.bindings})
                     if statement is not None and statement not in table:
                         table[statement] = None
-                        self.changed = True
+                        self.changes += 1
             except Unsupported as error:
                 raise Unknown(f"what the rule {rule.iri} derives ({error})") from error
             self.rests.add(search.rests())

@@ -43,6 +43,12 @@ class Rule:
     query: a.Query | None
     why: str = ""
 
+    def may_write(self, predicate: str | None) -> bool:
+        """Whether it may derive statements with a predicate (None: any)."""
+        if predicate is None or self.query is None:
+            return True
+        return any(is_variable(head.predicate) or head.predicate == predicate for head in self.query.template)
+
     def givens(self, s: str | None, p: str | None, o: str | None = None) -> Iterator[tuple[a.Triple, dict[str, str]]]:
         """The head triples that may be a statement of this form, and what the body's variables are then."""
         for head in self.query.template if self.query else ():

@@ -1,7 +1,8 @@
 """Property paths, each pair as often as SPARQL counts it: https://www.w3.org/TR/sparql11-query/#sparqlPropertyPaths
 
 `*`, `+` and `?` give each pair once; sequence and alternative are joins and unions. A path of length zero ends where it
-begins: at a term that the query names, or at a node of the graph (something that is subject or object there).
+begins, which is certain of a node of the graph (something that is subject or object there) and possible of any term: SPARQL lets a
+term that the query names be its own end without being a node, and stores differ.
 """
 
 from __future__ import annotations
@@ -25,24 +26,11 @@ class Pair(NamedTuple):
     evidence: Evidence
 
 
-class End(NamedTuple):
-    """One end of a path: its term (None: open), and whether the query itself names it."""
-
-    term: str | None
-    named: bool = False
-
-
-OPEN = End(None)
-
-
 def way(solver: Solver, node: a.Way, context: Context, given: Mapping[str, str]) -> Iterator[Solution]:
     """Solutions of a path pattern."""
     from verifier.answers.solve import Solution
 
-    ends = []
-    for position in (node.subject, node.object):
-        term = solver.at(position, context, given)
-        ends.append(End(term, term is not None and (not is_variable(position) or position in context.outer)))
+    ends = (solver.at(node.subject, context, given), solver.at(node.object, context, given))
     for pair in _Walk(solver, context).pairs(node.path, *ends):
         bindings: Bindings = {}
         for position, term in ((node.subject, pair.start), (node.object, pair.end)):
@@ -56,11 +44,11 @@ class _Walk:
     def __init__(self, solver: Solver, context: Context) -> None:
         self.solver, self.context = solver, context
 
-    def pairs(self, path: a.Path, s: End, o: End) -> Iterator[Pair]:
+    def pairs(self, path: a.Path, s: str | None, o: str | None) -> Iterator[Pair]:
         self.solver.step()
         match path:
             case a.Link(iri):
-                for (start, _, end), evidence in self.solver.matches(s.term, iri, o.term, self.context):
+                for (start, _, end), evidence in self.solver.matches(s, iri, o, self.context):
                     yield Pair(start, end, evidence)
             case a.Inverse(inner):
                 for pair in self.pairs(inner, o, s):
@@ -70,11 +58,11 @@ class _Walk:
                 yield from self.pairs(other, s, o)
             case a.Negated(ahead, behind):
                 if ahead is not None:
-                    for (start, verb, end), evidence in self.solver.matches(s.term, None, o.term, self.context):
+                    for (start, verb, end), evidence in self.solver.matches(s, None, o, self.context):
                         if verb not in ahead:
                             yield Pair(start, end, evidence)
                 if behind is not None:
-                    for (start, verb, end), evidence in self.solver.matches(o.term, None, s.term, self.context):
+                    for (start, verb, end), evidence in self.solver.matches(o, None, s, self.context):
                         if verb not in behind:
                             yield Pair(end, start, evidence)
             case a.Sequence():
@@ -82,34 +70,34 @@ class _Walk:
             case a.Repeat():
                 yield from self.either(path, s, o)
 
-    def either(self, path: a.Sequence | a.Repeat, s: End, o: End) -> Iterator[Pair]:
+    def either(self, path: a.Sequence | a.Repeat, s: str | None, o: str | None) -> Iterator[Pair]:
         """From the end that is known; possible pairs are looked for from the other end when the first does not do."""
         from verifier.answers.solve import Unknown
 
         walk = self.sequence if isinstance(path, a.Sequence) else self.repeat
-        backwards = s.term is None and o.term is not None
+        backwards = s is None and o is not None
         if self.context.certain:
             yield from walk(path, s, o, backwards)  # type: ignore[arg-type]  # of the kind the walk is for
             return
         try:
             found = list(walk(path, s, o, backwards))  # type: ignore[arg-type]
         except Unknown:
-            if (s.term if backwards else o.term) is None and not isinstance(path, a.Sequence):
+            if (s if backwards else o) is None and not isinstance(path, a.Sequence):
                 raise
             found = list(walk(path, s, o, not backwards))  # type: ignore[arg-type]
         yield from found
 
-    def sequence(self, path: a.Sequence, s: End, o: End, backwards: bool) -> Iterator[Pair]:
+    def sequence(self, path: a.Sequence, s: str | None, o: str | None, backwards: bool) -> Iterator[Pair]:
         if backwards:
-            for last in self.pairs(path.then, OPEN, o):
-                for first in self.pairs(path.first, s, End(last.start)):
+            for last in self.pairs(path.then, None, o):
+                for first in self.pairs(path.first, s, last.start):
                     yield Pair(first.start, last.end, first.evidence | last.evidence)
             return
-        for first in self.pairs(path.first, s, OPEN):
-            for last in self.pairs(path.then, End(first.end), o):
+        for first in self.pairs(path.first, s, None):
+            for last in self.pairs(path.then, first.end, o):
                 yield Pair(first.start, last.end, first.evidence | last.evidence)
 
-    def repeat(self, path: a.Repeat, s: End, o: End, backwards: bool) -> Iterator[Pair]:
+    def repeat(self, path: a.Repeat, s: str | None, o: str | None, backwards: bool) -> Iterator[Pair]:
         seen: set[tuple[str, str]] = set()
         if path.least == 0:
             for pair in self.zero(s, o):
@@ -121,22 +109,22 @@ class _Walk:
                 seen.add(pair[:2])
                 yield pair
 
-    def further(self, path: a.Repeat, s: End, o: End, backwards: bool) -> Iterator[Pair]:
+    def further(self, path: a.Repeat, s: str | None, o: str | None, backwards: bool) -> Iterator[Pair]:
         """Pairs at a distance of one at least."""
         if not path.many:
             yield from self.pairs(path.path, s, o)
         elif backwards:
-            assert o.term is not None
-            for pair in self.spread(path.path, o.term, s.term, backwards=True):
+            assert o is not None
+            for pair in self.spread(path.path, o, s, backwards=True):
                 yield Pair(pair.end, pair.start, pair.evidence)
-        elif s.term is not None:
-            yield from self.spread(path.path, s.term, o.term)
+        elif s is not None:
+            yield from self.spread(path.path, s, o)
         else:
             starts: set[str] = set()
-            for first in self.pairs(path.path, OPEN, OPEN):
+            for first in self.pairs(path.path, None, None):
                 if first.start not in starts:
                     starts.add(first.start)
-                    yield from self.spread(path.path, first.start, o.term)
+                    yield from self.spread(path.path, first.start, o)
 
     def spread(self, path: a.Path, start: str, goal: str | None, *, backwards: bool = False) -> Iterator[Pair]:
         """Breadth first, so that what leads to a node is as short as can be; each node once."""
@@ -144,8 +132,7 @@ class _Walk:
         reached: set[str] = set()
         while waiting:
             here = waiting.popleft()
-            end = End(here.end)
-            for pair in self.pairs(path, *((OPEN, end) if backwards else (end, OPEN))):
+            for pair in self.pairs(path, *((None, here.end) if backwards else (here.end, None))):
                 there = pair.start if backwards else pair.end
                 if there in reached:
                     continue
@@ -157,24 +144,14 @@ class _Walk:
                     if there == goal and self.context.certain:
                         return
 
-    def zero(self, s: End, o: End) -> Iterator[Pair]:
+    def zero(self, s: str | None, o: str | None) -> Iterator[Pair]:
         """Paths of length zero."""
-        if s.term is not None and o.term is not None:
-            if s.term == o.term:
-                yield from self.stay(s.term, s.named or o.named)
-        elif s.term is not None or o.term is not None:
-            known = s if s.term is not None else o
-            assert known.term is not None
-            yield from self.stay(known.term, known.named)
-        else:
+        term = o if s is None else s
+        if term is None:
             for node, evidence in self.solver.facts.nodes(self.context.source, self.context.certain):
                 self.solver.step()
                 yield Pair(node, node, evidence)
-
-    def stay(self, term: str, named: bool) -> Iterator[Pair]:
-        if named or not self.context.certain:
-            yield Pair(term, term, frozenset())
-            return
-        evidence = self.solver.facts.occurs(self.context.source, term)
-        if evidence is not None:
-            yield Pair(term, term, evidence)
+        elif s is None or o is None or s == o:
+            shown = self.solver.facts.occurs(self.context.source, term) if self.context.certain else frozenset()
+            if shown is not None:
+                yield Pair(term, term, shown)

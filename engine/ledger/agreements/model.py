@@ -28,6 +28,8 @@ from reasoners.vocab import DAPP, DAPPI, RDF, RDFS, XSD
 
 RATIOS = frozenset({DAPPI.Availability, DAPPI.Reachability, DAPPI.ErrorRatio})  # what failed measurements alone decide
 TIMES = frozenset({DAPPI.ResponseTime, DAPPI.EndToEndLatency})  # milliseconds of a measurement
+MOST_SLOTS = 50_000  # measurements of one engagement in a period
+MOST_WINDOWS = 200  # of one objective in a period
 COVERAGE = 0.5  # of the planned measurements that a witness must have made when a version says nothing else
 _GRAPH = re.compile(r"^(.*/g/0x[0-9a-f]{40})/sla-([a-z0-9][a-z0-9._-]*)-v([0-9]+)(?:/terms)?$")
 
@@ -152,8 +154,12 @@ def checked(version: Version) -> Version:
     for objective in version.objectives:
         if not 0 <= objective.tolerance < 1:
             raise InputError(f"a tolerance of {objective.tolerance:g}", place=place, rule="from 0 to less than 1")
-        if objective.window and not 1 <= objective.window <= version.end - version.start:
-            raise InputError(f"a window of {objective.window:g} s", place=place, rule="1 s to the whole period")
+        length = version.end - version.start
+        if objective.window and not max(1.0, length / MOST_WINDOWS) <= objective.window <= length:
+            raise InputError(
+                f"a window of {objective.window:g} s", place=place,
+                rule=f"1 s to the whole period, at most {MOST_WINDOWS} a period",
+            )  # fmt: skip
     for engagement in version.engagements:
         check(engagement.probe)
         if not 0.05 <= engagement.interval <= version.end - version.start:

@@ -1,8 +1,8 @@
 """What a witness can measure, each kind one function: HTTP, TCP, SPARQL, Prometheus. One call is one measurement.
 
-A measurement never raises: what goes wrong is what it found. It is bounded in time (a timer shuts the connection, so that a
-server that sends a byte now and then cannot hold a witness) and in bytes. Redirects are not followed: the agreement names
-what is measured. Resolving a host name is the operating system's and not bounded here.
+A measurement never raises for what it measures: what goes wrong is what it found. It is bounded in time (a timer shuts the
+connection, so that a server that sends a byte now and then cannot hold a witness) and in bytes. Redirects are not followed:
+the agreement names what is measured. Resolving a host name is the operating system's and not bounded here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from engine.errors import InputError, NotAvailableError, did_you_mean
+from engine.ledger.agreements.places import SCHEME, Locate, nowhere
+from engine.ledger.naming.names import check_name
 
 MAX_BODY = 1 << 20  # bytes of an answer that are read: a witness is no mirror
 DETAIL = 80  # characters of what is kept of an error
@@ -57,7 +59,7 @@ class _Wrong(Exception):
 
 
 def check(probe: Probe) -> Probe:
-    """The probe, or InputError with what is wrong with it; opens nothing."""
+    """The probe, or InputError with what is wrong with it; opens nothing. A target `dapp://NAME/…` is a registered name."""
     if probe.kind not in KINDS:
         raise InputError(
             f"no probe kind {probe.kind!r}{did_you_mean(probe.kind, KINDS)}", place=probe.target,
@@ -71,10 +73,13 @@ def check(probe: Probe) -> Probe:
             raise InputError("not a host and port", place=probe.target, rule="host:port, such as 127.0.0.1:8080")
         return probe
     parts = urlsplit(probe.target)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    if parts.scheme not in ("http", "https", SCHEME) or not parts.hostname or parts.username or parts.password:
         raise InputError(
-            "not a URL that can be measured", place=probe.target, rule="http:// or https://, no user and password in it"
-        )
+            "not a URL that can be measured", place=probe.target,
+            rule="http:// or https:// (or dapp:// and a registered name), no user and password in it",
+        )  # fmt: skip
+    if parts.scheme == SCHEME:
+        check_name(parts.hostname)
     if probe.kind in ("sparql", "prometheus") and not probe.query:
         raise InputError(f"a {probe.kind} probe needs a query", place=probe.target)
     if probe.kind == "http" and probe.query and not probe.query.startswith("/"):
@@ -85,14 +90,19 @@ def check(probe: Probe) -> Probe:
     return probe
 
 
-def measure(probe: Probe) -> Sample:
-    """Measure once. Seconds are those until the whole answer was read."""
+def measure(probe: Probe, locate: Locate = nowhere) -> Sample:
+    """Measure once; `locate` finds registered names (BusyError: it cannot). Seconds are those until the whole answer was read."""
     begun = time.monotonic()
     try:
+        if probe.kind != "tcp":
+            probe = replace(probe, target=locate(probe.target))
+            begun = time.monotonic()  # looking a name up is not the service's affair
         value, detail = KINDS[probe.kind](probe)
         good = True
     except _Wrong as error:
         value, detail, good = None, str(error), False
+    except InputError as error:  # the name is nobody's, or leads nowhere; a chain that is away raises
+        value, detail, good = None, error.message, False
     except TimeoutError:
         value, detail, good = None, "timeout", False
     except (OSError, http.client.HTTPException, ValueError) as error:

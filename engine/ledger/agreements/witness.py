@@ -29,6 +29,7 @@ from engine.ledger.agreements.desk import Desk, SocketDesk, SpoolDesk
 from engine.ledger.agreements.exchange import SignedGraph
 from engine.ledger.agreements.measurements import Raw, digest
 from engine.ledger.agreements.model import Engagement, Version
+from engine.ledger.agreements.places import Locate, nowhere
 from engine.ledger.agreements.probes import measure
 from engine.ledger.agreements.versions import terms_for
 from engine.resources import files
@@ -79,8 +80,9 @@ class Witness:
 
     def __init__(
         self, signed: SignedGraph, key: Key, folder: Path, desk: Desk, *, clock: Clock | None = None,
-        patience: float | None = None, say: Say = lambda what, data: None,
+        patience: float | None = None, say: Say = lambda what, data: None, locate: Locate = nowhere,
     ) -> None:  # fmt: skip
+        self.locate = locate
         told = memory_view(signed.triples())
         self.version: Version = model.read(told, signed.graph)
         self.terms = terms_for(self.version, model.root_of(signed.graph, signed.triples()))
@@ -147,7 +149,10 @@ class Witness:
 
     def _measure(self, number: int, slot: int, engagement: Engagement) -> None:
         begun = self.clock.now()
-        sample = measure(engagement.probe)
+        try:
+            sample = measure(engagement.probe, self.locate)
+        except BusyError:
+            return  # the chain that knows the name is away: nothing was learned of the service
         with self._lock:
             self.raw.keep(number, slot, round(begun * 1000), sample)
 
@@ -246,11 +251,23 @@ def desk_for(signed: SignedGraph, key: Key, home: Path | None, spool: Path | Non
     return SocketDesk(home, key, f"{base}/g/{key.address}/witness")
 
 
+def locator(chain: dict[str, str] | None) -> Locate:
+    """How registered names are found: by the chain that is named, opened when the first name is asked for."""
+    if chain is None:
+        return nowhere
+    from engine.graph.keys import KeyRing
+    from engine.ledger.agreements.places import Names
+    from engine.ledger.home import connect
+
+    home = Path(chain["home"])
+    return Names(lambda: connect(home, chain["name"], keys=KeyRing(home / "no-keys")))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The process: settings as one JSON object on standard input (no secret among them), what happens as JSON lines.
 
-    {"graph": signed graph, "account", "home": the witness's own folder, "knowledgeBase": folder or null, "spool": or null,
-    "patience": seconds or null, "skew": seconds}
+    {"graphs": signed graphs, one a version, "account", "home": the witness's own folder, "knowledgeBase": folder or null,
+    "spool": or null, "patience": seconds or null, "skew": seconds, "chain": {"home", "name"} to look names up, or null}
     """
     import signal
     import sys
@@ -259,27 +276,50 @@ def main(arguments: list[str] | None = None) -> int:
     from engine.graph.keys import KeyRing
     from engine.ledger.agreements.exchange import checked
 
+    lock = threading.Lock()
+
     def say(what: str, data: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps({"event": what, **data}) + "\n")
-        sys.stdout.flush()
+        with lock:
+            sys.stdout.write(json.dumps({"event": what, **data}) + "\n")
+            sys.stdout.flush()
+
+    def failed(error: DappopsError, version: str = "") -> int:
+        say("failed", {"error": str(error), "family": type(error).__name__, "version": version})
+        return error.exit_code
+
+    def witness_of(signed: SignedGraph) -> Witness:
+        desk = desk_for(signed, key, Path(home_of_kb) if home_of_kb else None, Path(spool) if spool else None)
+        version = model.read(memory_view(signed.triples()), signed.graph).iri
+        return Witness(
+            signed, key, home / "measurements", desk, clock=clock, patience=settings.get("patience"),
+            say=lambda what, data: say(what, {**data, "version": version}), locate=locate,
+        )  # fmt: skip
 
     try:
         settings = json.loads(sys.stdin.read())
-        signed = checked(settings["graph"])
         home = Path(settings["home"])
         key = KeyRing(home / "keys").unlock(settings["account"])
         home_of_kb, spool = settings.get("knowledgeBase"), settings.get("spool")
-        desk = desk_for(signed, key, Path(home_of_kb) if home_of_kb else None, Path(spool) if spool else None)
-        witness = Witness(
-            signed, key, home / "measurements", desk, clock=Clock(float(settings.get("skew") or 0)),
-            patience=settings.get("patience"), say=say,
-        )  # fmt: skip
-        signal.signal(signal.SIGTERM, lambda number, frame: witness.stop())
-        witness.run()
+        clock, locate = Clock(float(settings.get("skew") or 0)), locator(settings.get("chain"))
+        group = [witness_of(checked(graph)) for graph in settings["graphs"]]
     except DappopsError as error:
-        say("failed", {"error": str(error), "family": type(error).__name__})
-        return error.exit_code
-    return 0
+        return failed(error)
+
+    def stop(number: int, frame: object) -> None:
+        for witness in group:
+            witness.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+
+    def run(witness: Witness) -> int:
+        try:
+            witness.run()
+        except DappopsError as error:
+            return failed(error, witness.version.iri)
+        return 0
+
+    with ThreadPoolExecutor(max(1, len(group))) as pool:
+        return max(pool.map(run, group), default=0)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from engine.errors import BusyError, InputError
 from engine.graph.keys import KeyRing
 from engine.ledger.agreements import model
 from engine.ledger.agreements.desk import collect
-from engine.ledger.agreements.versions import home_of
+from engine.ledger.agreements.model import Version
+from engine.ledger.agreements.versions import chain_of, home_of
+from engine.ledger.home import DEFAULT
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Say = Callable[[str, Json], None]
 MODULE = "engine.ledger.agreements.witness"
+SKEW = 2.0  # seconds by which clocks may differ without anybody minding
 ENVIRONMENT = ("PATH", "HOME", "LANG", "DAPPOPS_PASSPHRASE", "DAPPOPS_DATA_ROOT", "SSL_CERT_FILE", "TMPDIR")
 
 
@@ -52,14 +55,19 @@ class Running:
     @property
     def last(self) -> Json:
         """The newest event of note: voted, abstained or failed; {} before there is one."""
-        ends = [e for e in self.events if e["event"] in ("voted", "abstained", "failed")]
-        return ends[-1] if ends else {}
+        return (self.ends or [{}])[-1]
+
+    @property
+    def ends(self) -> list[Json]:
+        """How its work on each version ended, so far."""
+        return [e for e in self.events if e["event"] in ("voted", "abstained", "failed")]
 
 
 class Witnesses:
-    """Witness processes for one version, as a context manager."""
+    """Witness processes, as a context manager. `prefix`: what goes before each command, to run it in another network."""
 
-    def __init__(self, say: Say | None = None) -> None:
+    def __init__(self, say: Say | None = None, *, prefix: Sequence[str] = ()) -> None:
+        self.prefix = tuple(prefix)
         self.running: list[Running] = []
         self._say: Say = say or (lambda what, data: None)
 
@@ -68,7 +76,7 @@ class Witnesses:
         environment = {k: os.environ[k] for k in ENVIRONMENT if k in os.environ}
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*self.prefix, sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment, start_new_session=True,
         )  # fmt: skip
         child = Running(settings["account"], process)
@@ -137,47 +145,63 @@ class Witnesses:
 
 def settings_for(
     kb: KnowledgeBase,
-    version: str,
+    version: str | Sequence[str],
     account: str,
     home: Path,
     *,
     spool: Path | None = None,
     patience: float | None = None,
+    skew: float = 0.0,
 ) -> Json:
-    """What a witness process is told: the version as its proposer signed it, and where it hands in."""
-    signed = kb.call("signed_graph", graph=model.graph_of(version))
+    """What a witness process is told: versions as their proposers signed them, where it hands in, and which chain knows names."""
+    versions = [version] if isinstance(version, str) else list(version)
+    signed = [kb.call("signed_graph", graph=model.graph_of(v)) for v in versions]
     return {
-        "graph": signed, "account": account, "home": str(home), "knowledgeBase": None if spool else str(home_of(kb)),
-        "spool": None if spool is None else str(spool), "patience": patience, "skew": 0.0,
+        "graphs": signed, "account": account, "home": str(home), "knowledgeBase": None if spool else str(home_of(kb)),
+        "spool": None if spool is None else str(spool), "patience": patience, "skew": skew,
+        "chain": {"home": str(home_of(kb)), "name": DEFAULT},
     }  # fmt: skip
+
+
+def _skew(kb: KnowledgeBase, version: Version) -> float:
+    """Seconds by which the version's chain is ahead of this clock: its clock decides when a period begins and ends."""
+    try:
+        ahead = chain_of(kb, version).chain.header().time - time.time()
+    except (InputError, BusyError):
+        return 0.0  # a chain that is not known here, or away: this clock has to do
+    return ahead if ahead > SKEW else 0.0
 
 
 def run_witnesses(
     kb: KnowledgeBase,
-    version: str,
+    version: str | Sequence[str],
     homes: Mapping[str, Path] | Sequence[Path],
     *,
     spool: Path | None = None,
     patience: float | None = None,
     say: Say | None = None,
+    prefix: Sequence[str] = (),
 ) -> list[Json]:
-    """Run a version's witnesses to the end of their work: they measure the period, seal, and open their votes.
+    """Run the witnesses of a version, or of several with the same witnesses, to the end of their work: they measure the
+    period, seal, and open their votes; one process a witness.
 
-    `homes`: folders of witnesses, or account -> folder. Returns {"witness", "event": voted | abstained, …} of each. BusyError
-    when one fails or does not end by settle-by; to call it again goes on with what was measured.
+    `homes`: folders of witnesses, or account -> folder; `prefix`: before each command, such as another network's. Returns
+    {"witness", "version", "event": voted | abstained, …} of each. BusyError when one fails or does not end by settle-by; to
+    call it again goes on with what was measured.
     """  # fmt: skip
     from engine.ledger.agreements.versions import read
 
-    told = read(kb, version)
+    versions = [read(kb, v) for v in ([version] if isinstance(version, str) else version)]
     folders = dict(homes) if isinstance(homes, Mapping) else {make_witness(home): home for home in homes}
-    wanted = {e.account for e in told.engagements}
-    if strangers := sorted(set(folders) - wanted):
-        raise InputError(f"{strangers[0]} is no witness of this agreement", place=told.iri)
-    with Witnesses(say) as group:
+    for told in versions:
+        if strangers := sorted(set(folders) - {e.account for e in told.engagements}):
+            raise InputError(f"{strangers[0]} is no witness of this agreement", place=told.iri)
+    skew = _skew(kb, versions[0])
+    with Witnesses(say, prefix=prefix) as group:
         for account, home in folders.items():
-            group.start(settings_for(kb, version, account, home, spool=spool, patience=patience))
-        group.wait(max(30.0, told.settle_by - time.time()))
-        outcome = [{"witness": child.account, **child.last} for child in group.running]
+            group.start(settings_for(kb, [v.iri for v in versions], account, home, spool=spool, patience=patience, skew=skew))
+        group.wait(max(30.0, max(v.settle_by for v in versions) - time.time()))
+        outcome = [{"witness": child.account, **end} for child in group.running for end in child.ends]
     if spool is not None:
         _, refused = collect(kb, spool)
         if refused:

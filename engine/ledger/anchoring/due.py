@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.ledger.anchoring.settings import Settings
+from engine.ledger.anchoring.settings import HOUR, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,22 @@ def due(
 
 def _room(spent: Sequence[Spent], expected: Spent, settings: Settings, now: float) -> tuple[int, float | None, str]:
     """How many transactions the budgets leave room for, when there is room for one again, and what is scarce."""
-    room, free, why = 1 << 30, None, "within budget"
+    room, free, why, never = 1 << 30, None, "within budget", False
     for kind, seconds, limit in settings.limits():
         inside = sorted((s.at, s.gas if kind == "gas" else s.wei) for s in spent if s.at > now - seconds)
         cost = expected.gas if kind == "gas" else expected.wei
         used = sum(amount for _, amount in inside)
         fits = room if cost <= 0 else max(0, limit - used) // cost
-        if fits >= room:
-            continue
-        room, span = fits, "hour" if seconds == 3600 else "day"
-        why = f"{used:,} of {limit:,} {kind} a {span} are spent, one anchor costs about {cost:,}"
+        if fits < room or (fits == 0 and cost > limit):
+            room, span = fits, "an hour" if seconds == HOUR else "a day"
+            why = f"{used:,} of {limit:,} {kind} {span} are spent, one anchor costs about {cost:,}"
         if fits == 0:
             later = _until(inside, limit - cost, used, seconds)
             if later is None:
-                return 0, None, f"{why}: the budget is smaller than one anchor"
-            free = later if free is None else max(free, later)
-    return room, free, why
+                never, why = True, f"{why}: the budget is smaller than one anchor"
+            else:
+                free = later if free is None else max(free, later)
+    return room, None if never else free, why
 
 
 def _until(inside: Sequence[tuple[float, int]], allowed: int, used: int, seconds: int) -> float | None:

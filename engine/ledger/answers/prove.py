@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.graph.kernel import Kernel
 from engine.ledger.answers.live import LiveFacts
-from engine.ledger.proofs import Anchors, Draft
+from engine.ledger.proofs import Anchors, Draft, set_part
 from verifier.answers import algebra as a
 from verifier.answers.check import CONDITIONAL, PROVEN, UNPROVEN, rests
 from verifier.answers.facts import CLOSURE, EVERYBODY, FULL, HIERARCHY, Source
@@ -30,6 +30,10 @@ DEEPEST = 200  # derivations on derivations
 
 Key = tuple[str, str | None, str | None, str | None]
 """One set proof: graph, and the terms that its statements begin with."""
+
+
+KEPT = 4  # proofs of whole policy graphs, about 2 MB each
+_WHOLE: dict[str, tuple[str, Json]] = {}
 
 
 class _Circular(Exception):
@@ -213,7 +217,10 @@ class Prover:
     def _set(self, key: Key) -> int:
         if key not in self.places:
             graph, *terms = key
-            self.places[key] = self.draft.prove(graph[1:-1], [decode(t) for t in terms if t is not None])
+            if terms == [None] * 3:
+                self.places[key] = self._whole(graph[1:-1])
+            else:
+                self.places[key] = self.draft.prove(graph[1:-1], [decode(t) for t in terms if t is not None])
             proof = self.draft.sets[self.places[key]]["proof"]
             self.size += sum(map(len, proof["lines"])) + 80 * len(proof["siblings"]) + 400
             if self.size > MAX_BYTES:
@@ -222,6 +229,17 @@ class Prover:
                     remedy="ask for fewer rows (LIMIT)",
                 )  # fmt: skip
         return self.places[key]
+
+    def _whole(self, graph: str) -> int:
+        """A whole graph, which is a policy: the same proof serves every answer until its next commit."""
+        at = self.draft.head(graph)
+        root = str(self.draft.heads[at]["setRoot"])
+        if _WHOLE.get(graph, ("", {}))[0] != root:
+            _WHOLE[graph] = root, set_part(self.draft.kernel, graph)["proof"]
+            if len(_WHOLE) > KEPT:
+                _WHOLE.pop(next(iter(_WHOLE)))
+        self.draft.sets.append({"head": at, "proof": _WHOLE[graph][1]})
+        return len(self.draft.sets) - 1
 
 
 def proof_of(

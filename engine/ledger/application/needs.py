@@ -112,7 +112,7 @@ def needs(kb: KnowledgeBase, application: str, *, shares: Sequence[tuple[str, in
     return Needs(
         application,
         tuple(replace(n, notes=(*notes, *n.notes)) for n in contracts),
-        tuple((r, ", ".join(sorted(set(k)))) for r, k in sorted(kinds.items())),
+        tuple((r, ", ".join(sorted({*k} - {"Requirement"}) or k)) for r, k in sorted(kinds.items())),
         accounts["member"],
         accounts["witness"],
     )
@@ -170,6 +170,7 @@ def _shares(rows: Sequence[Row], given: Sequence[tuple[str, int]]) -> Needed:
     accounts = _distinct(r["account"] for r in rows if "account" in r)
     without = _distinct(r["payee"] for r in rows if "account" not in r)
     if without:
-        missing = f"where {', '.join(without)} is paid: state dapp:account of each, or give --share ACCOUNT=PART"
+        names = ", ".join(p.rpartition("/")[2] for p in without)
+        missing = f"where {names} get paid: state dapp:account of each, or give --share ACCOUNT=PART"
         return replace(made, missing=missing)
     return replace(made, shares=checked_shares([(a, 1) for a in accounts]), notes=("equal shares, as none are stated",))

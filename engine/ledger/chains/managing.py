@@ -19,6 +19,7 @@ from engine.ledger.chains.profile import PROBE, Profile, Progress, measure
 from engine.ledger.chains.relaying import Relayed, relay
 from engine.ledger.chains.statements import checked_quorum
 from engine.ledger.chains.upgrading import Agreed, upgrade
+from engine.ledger.contracts import Contract
 from engine.ledger.embedded.schedule import name_at
 from engine.ledger.home import ChainRecord, Connected
 from engine.ledger.naming.statements import ledger_iri
@@ -232,6 +233,9 @@ def needed(connected: Connected) -> list[str]:
         batches = registry.events("BatchAnchored")
         if heads or batches:
             reasons.append(f"{_count(len(heads), 'head')} and {_count(len(batches), 'batch')} are anchored")
+        gateways = {a for n, a in has.items() if n.startswith("Gateway")}
+        if told := sum(len(_imported(Contract(connected.chain, a, "Gateway"))) for a in gateways):
+            reasons.append(f"{_count(told, 'head')} of other chains {'is' if told == 1 else 'are'} imported")
         if names := _names(connected):
             reasons.append(f"{_count(len(names), 'name')} can be resolved ({', '.join(sorted(names)[:3])})")
     if "ServiceAgreement" in has:
@@ -242,6 +246,14 @@ def needed(connected: Connected) -> list[str]:
         if connected.record.kind == "embedded" and (money := connected.chain.balance(agreements.address)):
             reasons.append(f"{money} wei lie in agreements")
     return reasons
+
+
+def _imported(gateway: Contract) -> set[object]:
+    return {
+        (e.args["sourceChain"], e.args["submitter"], e.args.get("graph"))
+        for kind in ("HeadImported", "BatchImported")
+        for e in gateway.events(kind)
+    }
 
 
 def _names(connected: Connected) -> set[str]:

@@ -11,16 +11,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError, DappopsError, IntegrityError, NotAvailableError
+from engine.errors import BusyError, DappopsError, NotAvailableError
 from engine.ledger.chains.processes import announce, running
 from engine.ledger.chains.replica import Replica
 from engine.ledger.chains.statements import Target, Upgrade, from_hex
 from engine.ledger.chains.wire import Served, call
 
 FOLLOW = 10.0  # seconds that one question to the sealer waits for a block
+ENDING = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.3  # seconds until the next attempt after one that failed
 
 
@@ -57,28 +59,27 @@ class Service:
         return {"number": made.number, "hash": "0x" + made.hash.hex()}
 
 
-def follow(replica: Replica, stop: threading.Event) -> int:
-    """Follow until told to stop; the exit code. What is refused is told once, and asked for again."""
+def follow(replica: Replica) -> int:
+    """Follow for as long as the rules are known; the exit code. What is refused is told once, and asked for again."""
     told = ""
 
     def feed(method: str, *params: Any) -> Any:
         return call(_source(replica.config.source), method, *params, timeout=FOLLOW + 10)
 
-    while not stop.is_set():
+    while True:
         try:
             replica.step(feed, wait=FOLLOW)
             told = ""
         except BusyError:
-            stop.wait(AGAIN)  # the sealer is away
+            time.sleep(AGAIN)  # the sealer is away
         except NotAvailableError as error:
             print(f"stopped: {error}", file=sys.stderr, flush=True)
             return error.exit_code
-        except (IntegrityError, DappopsError) as error:
+        except DappopsError as error:
             if str(error) != told:
                 told = str(error)
                 print(f"refused: {error}", file=sys.stderr, flush=True)
-            stop.wait(AGAIN)
-    return 0
+            time.sleep(AGAIN)
 
 
 def _source(told: str) -> str:
@@ -97,9 +98,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # taken by sigwait below; a handler could meet a lock that is held
     try:
         replica = Replica(options.folder)
         server = Served(replica.chain, Service(replica).methods(), options.port)
@@ -107,19 +106,20 @@ def main() -> int:
         print(f"stopped: {error}", file=sys.stderr, flush=True)
         return getattr(error, "exit_code", 3)
     announce(options.folder, server.url)
-    ended: list[int] = []
 
     def work() -> None:
+        code = 6
         try:
-            ended.append(follow(replica, stop))
+            code = follow(replica)
         finally:
-            stop.set()
+            sys.stderr.flush()
+            os._exit(code)
 
     threading.Thread(target=work, daemon=True).start()
-    stop.wait()
+    signal.sigwait(ENDING)
     sys.stderr.flush()
     # a question to the sealer may still wait for its answer; what is on disk is whole at any moment
-    os._exit(ended[0] if ended else 0)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ write: every process of this home opens the chain itself.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from engine.errors import DappopsError
@@ -19,6 +19,8 @@ from engine.ledger.chains.processes import announce
 from engine.ledger.chains.serving import served
 from engine.ledger.home import record
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 def main() -> int:
     """Parse, serve until told to stop."""
@@ -27,9 +29,7 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # taken by sigwait below; a handler could meet a lock that is held
     try:
         found = record(options.home, options.name)
         server = served(found, KeyRing(options.home / "keys"), port=options.port)
@@ -38,9 +38,8 @@ def main() -> int:
         return getattr(error, "exit_code", 3)
     (found.folder / SERVER).mkdir(exist_ok=True)
     announce(found.folder / SERVER, server.url)
-    stop.wait()
-    server.close()
-    return 0
+    signal.sigwait(ENDING)
+    os._exit(0)  # answers under way are dropped; nothing is written here
 
 
 if __name__ == "__main__":

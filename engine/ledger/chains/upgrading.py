@@ -41,12 +41,18 @@ def upgrade(connected: Connected, rules: str, height: int, *, keys: KeyRing) -> 
     record, chain = connected.record, connected.chain
     if not isinstance(chain, EmbeddedChain):
         raise InputError("the rules of a network elsewhere are not ours", place=record.name, rule="--kind embedded")
-    checked([*chain.rules, (height, rules)])
-    head = chain.store.head()
+    head, (later, pending) = chain.store.head(), chain.rules[-1]
+    if later > head:
+        raise InputError(
+            f"{pending} from block {later} is agreed already",
+            place=record.name,
+            remedy=f"wait until it holds (now {head})",
+        )
     if height <= head:
         raise InputError(
             f"height {height} is not ahead", place=record.name, remedy=f"the head is {head}: choose a later one"
         )
+    checked([*chain.rules, (height, rules)])
     found = group(record)
     if found is None:
         chain.schedule(height, rules)

@@ -13,12 +13,13 @@ from engine.ledger.naming.registry import (
     set_operator,
     transfer,
 )
-from engine.ledger.naming.statements import state_name
+from engine.ledger.naming.statements import follow, state_name
 
 __all__ = [
     "NameEvent",
     "NameRecord",
     "events",
+    "follow",
     "move",
     "names",
     "record",

@@ -63,6 +63,18 @@ def state_name(kb: KnowledgeBase, connected: Connected, name: str, *, applicatio
     added, removed = wanted - there, there - wanted
     if not added and not removed:
         return None
-    order = str
     text = f"name {name}: {'registry has it no more' if not wanted else f'version {found.version}'}"
-    return kb.commit(graph, sorted(added, key=order), sorted(removed, key=order), message=text)
+    return kb.commit(graph, sorted(added, key=str), sorted(removed, key=str), message=text)
+
+
+def follow(kb: KnowledgeBase, connected: Connected) -> list[str]:
+    """Bring what the graph `ledger` says of this chain's names to what the registry says: others move, renew, let expire.
+
+    The names whose statements changed.
+    """
+    graph, chain = kb.graph_iri(GRAPH), connected.record.name
+    prefix = name_iri(graph, chain, "")
+    subjects = [quad.subject for quad in kb.quads(None, RDF.type, DAPP.ApplicationName, graph)]
+    stated = {each.value for each in subjects if isinstance(each, ox.NamedNode)}
+    names = sorted(iri.removeprefix(prefix) for iri in stated if iri.startswith(prefix))
+    return [name for name in names if state_name(kb, connected, name) is not None]
