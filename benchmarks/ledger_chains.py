@@ -122,6 +122,7 @@ def replica(chain: EmbeddedChain, folder: Path, keys: KeyRing) -> dict[str, floa
 
 
 def main() -> None:
+    load = os.getloadavg()[0]
     sends = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     events = [int(a) for a in sys.argv[2:]] or [1_000, 10_000]
     with tempfile.TemporaryDirectory() as temporary, Anvil() as url:
@@ -154,9 +155,12 @@ def main() -> None:
             other = results["anvil"].get(figure)
             ratio = f"  {value / other:7.2f} x Anvil" if other and name != "anvil" else ""
             print(f"{name:9} {figure:28} {value:12.2f}{ratio}")
+    if load > 0.5:
+        print(f"the machine was busy: load {load:.1f} at the beginning; only ratios are worth something")
     target = Path(__file__).parent / "results" / "ledger_chains.json"
     target.write_text(
-        json.dumps({"sends": sends, "batch": BATCH, "chains": results}, indent=2) + "\n", encoding="utf-8"
+        json.dumps({"sends": sends, "batch": BATCH, "load_before": round(load, 1), "chains": results}, indent=2) + "\n",
+        encoding="utf-8",
     )
 
 

@@ -232,6 +232,11 @@ class KnowledgeBase:
             raise InputError("not a SELECT query", place="query")
         return answer
 
+    def prove_query(self, text: str, *, limit: int | None = None, regime: str = "hierarchy") -> dict[str, Any]:
+        """Answer a SELECT or ASK with the proof of each row: as the service's `query`, and `proof`, a proof file's value."""
+        answer: dict[str, Any] = self.call("prove_query", text=text, limit=limit, regime=regime)
+        return answer
+
     def quads(
         self,
         subject: Term | None = None,

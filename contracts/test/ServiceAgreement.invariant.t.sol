@@ -43,11 +43,14 @@ contract AgreementHandler is AgreementBase {
         _made.push(terms);
     }
 
-    function vote(uint256 which, uint256 came, uint256 violated) external {
+    function vote(uint256 which, uint256 came, bool violated) external {
         if (_made.length == 0) return;
-        IServiceAgreement.Terms memory terms = _made[which % _made.length];
+        // the youngest one as often as any other, and most witnesses: so that many are really settled
+        IServiceAgreement.Terms memory terms = _made[which % 2 == 0 ? _made.length - 1 : which % _made.length];
         bytes32 agreement = agreements.identifierOf(terms);
-        IServiceAgreement.Vote[] memory votes = votesOf(agreement, terms.witnesses.length, came, violated);
+        came |= which >> 8;
+        if (block.timestamp < terms.end) vm.warp(terms.end);
+        IServiceAgreement.Vote[] memory votes = votesOf(agreement, terms.witnesses.length, came, violated ? came : 0);
         try agreements.settle(terms, votes) {} catch {}
     }
 
@@ -70,7 +73,7 @@ contract AgreementHandler is AgreementBase {
     }
 
     function wait_(uint8 time) external {
-        vm.warp(block.timestamp + time);
+        vm.warp(block.timestamp + time % 64);
     }
 
     function owed() external view returns (uint256 sum) {

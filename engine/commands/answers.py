@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -93,6 +95,27 @@ def term_json(term: Term) -> dict[str, str]:
     if term.datatype == XSD.string:
         return {"type": "literal", "value": term.value}
     return {"type": "literal", "value": term.value, "datatype": term.datatype.value}
+
+
+def write_proof(proof: Mapping[str, Any], file: Path) -> None:
+    """Write a proof file, whole or not at all."""
+    partial = file.with_name(file.name + ".part")
+    try:
+        partial.write_text(json.dumps(proof, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise InputError(
+            f"the proof cannot be written: {error}", place=str(file), remedy="name another file"
+        ) from error
+
+
+def proof_line(proof: Mapping[str, Any], file: Path) -> str:
+    """What a proof file proves, on one line."""
+    claims = Counter(row["claim"] for row in proof["answer"]["rows"])
+    told = [f"{claims[c]} {c}" for c in ("proven", "conditional", "unproven") if claims[c]]
+    return (
+        f"{file}: {', '.join(told) or 'no rows'} ({file.stat().st_size:,} bytes; check it with `dappops verify {file}`)"
+    )
 
 
 def _cell(text: str | None) -> str:

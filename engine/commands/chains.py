@@ -60,7 +60,7 @@ def list_(context: Context) -> None:
             "", ["chain", "kind", "chain id", "head", "final", "rules", "co-signers", "tx/s", "final in s", "served at"],
             [
                 (
-                    r["name"], r["kind"], r["chainId"], r["head"], r["final"], r["rules"][-1][1] if r.get("rules") else "",
+                    r["name"], r["kind"], r["chainId"], r["head"], r["final"], _schedule(r),
                     f"{len(r['coSigners'])} (quorum {r['quorum']})" if r["coSigners"] else "", _figure(r["measured"].get("throughput")),
                     _figure(r["measured"].get("finality")), r["url"],
                 )
@@ -354,6 +354,13 @@ def stop(context: Context, name: str, remove: bool) -> None:
         done = managing.stop(kb, name, remove=remove)
     tail = "removed" if remove else "its data stays"
     context.emit(done, lambda: line(f"{name}: {count(done['stopped'], 'program')} ended; {tail}"))
+
+
+def _schedule(row: dict[str, Any]) -> str:
+    """The rules in force, and those that come."""
+    rules, head = row.get("rules") or [], row["head"] or 0
+    now = [name for height, name in rules if height <= head][-1:]
+    return ", ".join([*now, *(f"{name} from {height}" for height, name in rules if height > head)])
 
 
 def _figure(value: float | None) -> str:

@@ -121,6 +121,18 @@ def show_summary(summary: dict[str, Any], *, keep: bool) -> None:
         detected, recovered = seconds(summary["detectionSeconds"]), seconds(summary["recoverySeconds"])
         line(f"  times        detected after {detected}, recovered {recovered} after acting")
         line(f"  new plan     avoids {', '.join(summary['avoided']) or 'nobody: no provider was at fault'}")
+    agreements = summary["agreements"]
+    if agreements:
+        broken = sorted({a["provider"].rsplit("/", 1)[-1] for a in agreements if a["state"] == "violated"})
+        line(
+            f"  agreements   {count(len(agreements), 'period')} settled by witnesses; broken by {', '.join(broken) or 'nobody'}"
+        )
+    proof = summary["proof"]
+    if proof:
+        held, refused_ = "holds" if proof["holds"] else "does not hold", "refused" if proof["refused"] else "accepted"
+        line(
+            f"  proof        of the plan: {proof['statements']} statements in {proof['file']}; {held}, one byte changed: {refused_}"
+        )
     for text in summary["missing"]:
         line(f"  not here     {text}", style="yellow")
     for text in summary["stuck"]:
@@ -130,6 +142,9 @@ def show_summary(summary: dict[str, Any], *, keep: bool) -> None:
     line("Where to look next", style="bold cyan")
     if summary["replanned"]:
         line(f"  dappops why {summary['replanned']}")
+    if summary["proof"]:
+        line(f"  dappops chain serve main --json; dappops verify {summary['proof']['file']} --rpc URL")
+        line("  dappops view sla-story; dappops sla reputation; dappops name resolve rehearsal.live")
     line("  dappops view story-10-operated; dappops view story-8-provisioned; dappops events")
     line("  dappops simulate --fail meseta-1; dappops search 'stabilise shaky video'; dappops function list")
     line("  dappops serve      a page with all of it, and a SPARQL box")

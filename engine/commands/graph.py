@@ -213,6 +213,7 @@ class Asked:
     timeout: float
     format_: str
     regime: str
+    prove: Path | None = None
 
 
 @command()
@@ -243,6 +244,12 @@ class Asked:
     default="table",
     show_default=True,
 )
+@click.option(
+    "--prove",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the proof of each row to FILE, for `dappops verify` (SELECT and ASK; 10000 rows at most).",
+)
 def query(context: Context, source: str, **options: Any) -> None:
     """Answer a SPARQL query. SOURCE: the text, a .rq file, or -. Prefixes dapp: dappi: sh: prov: … are predeclared.
 
@@ -267,8 +274,13 @@ def query(context: Context, source: str, **options: Any) -> None:
         )
 
     with context.open() as kb, deadline(asked.timeout, too_long):
-        answer = kb.call("query", text=text, as_of=asked.as_of, limit=asked.limit, regime=asked.regime)
+        method = "prove_query" if asked.prove else "query"
+        answer = kb.call(method, text=text, as_of=asked.as_of, limit=asked.limit, regime=asked.regime)
+    if asked.prove:
+        answers.write_proof(answer["proof"], asked.prove)
     answers.show(answer, "json" if as_json else asked.format_)
+    if asked.prove and not as_json:
+        line(answers.proof_line(answer["proof"], asked.prove))
 
 
 @command()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands.output import Context, command, count, iri_node, line, lines, short, table, working
-from engine.errors import InputError
+from engine.errors import BusyError, InputError
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
@@ -62,8 +62,17 @@ def anchor(context: Context, graphs: tuple[str, ...], urgent: bool, watch: bool,
 
 def _watch(context: Context, kb: KnowledgeBase, asked: dict[str, Any]) -> None:
     """Rounds until the process is stopped; one line, or one JSON document a line, for each that did something."""
+    said = ""
     while True:
-        told = kb.call("anchor", flush=False, **asked)
+        try:
+            told = kb.call("anchor", flush=False, **asked)
+        except BusyError as error:  # a node that is away comes back
+            if str(error) != said:
+                line(f"waiting: {error}", stderr=True)
+            said = str(error)
+            time.sleep(PAUSE)
+            continue
+        said = ""
         if any(told[k] for k in ("sent", "adopted", "final", "taken_back")):
             if context.json:
                 click.echo(json.dumps(told))

@@ -40,6 +40,13 @@ def header_of(encoded: bytes) -> Header:
     )
 
 
+def fields(encoded: bytes) -> int:
+    """How many fields a header's RLP has: 17 in Shanghai, 20 in Cancun, 21 in Prague."""
+    import rlp
+
+    return len(rlp.decode(encoded))
+
+
 def from_json(block: Mapping[str, Any]) -> Header:
     """A node's block (`eth_getBlockByNumber`) as a header whose RLP has the hash that the node tells.
 

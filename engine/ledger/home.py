@@ -264,6 +264,7 @@ def _making(home: Path, name: str) -> Iterator[Path]:
     try:
         yield folder
         os.rename(folder, target)
+        _settle(target.parent)
     except OSError as error:
         if target.exists():
             raise InputError("a chain of this name was made meanwhile", place=str(target)) from error
@@ -290,6 +291,16 @@ def _write(made: ChainRecord) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)
+    _settle(made.folder)
+
+
+def _settle(folder: Path) -> None:
+    """Names in a folder are on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(folder: Path) -> ChainRecord:

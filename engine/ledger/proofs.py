@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import pyoxigraph as ox
@@ -42,6 +43,10 @@ class Anchors(Protocol):
         """An item of `anchors`, with what it proves of the authority over (graph, owner, author)."""
         ...
 
+    def checkpoint(self, number: int) -> Json | None:
+        """What co-signers signed of an anchor's block: an item of `checkpoints` without its `anchor`."""
+        ...
+
 
 class Draft:
     """A proof file in the making: `head` and `prove` give positions, `result` the JSON value.
@@ -58,7 +63,6 @@ class Draft:
         self.heads: list[Json] = []
         self.sets: list[Json] = []
         self.extends: list[Json] = []
-        self.checkpoints: list[Json] = []
 
     def head(self, graph: str, sequence: int | None = None) -> int:
         """Position of a graph's head (None: its newest)."""
@@ -98,9 +102,16 @@ class Draft:
         self.extends.append({**part, "path": [x.hex() for x in path]})
 
     def result(self, answer: Json | None = None) -> Json:
-        """The proof file's value."""
-        anchors = [self._anchors.part(number, heads) for number, heads in self._used.items()] if self._anchors else []
-        return bundle(self.heads, self.sets, self.extends, anchors, self.checkpoints, answer)
+        """The proof file's value. Chains are asked here; the kernel's lock need not be held."""
+        anchors: list[Json] = []
+        checkpoints: list[Json] = []
+        if self._anchors is not None:
+            for index, (number, heads) in enumerate(self._used.items()):
+                anchors.append(self._anchors.part(number, heads))
+                signed = self._anchors.checkpoint(number)
+                if signed is not None:
+                    checkpoints.append({"anchor": index, **signed})
+        return bundle(self.heads, self.sets, self.extends, anchors, checkpoints, answer)
 
 
 def bundle(
@@ -143,14 +154,29 @@ def sequence_at(kernel: Kernel, graph: str, at: int | str) -> int:
     """Number of the graph's newest commit as of a transaction (negative: from the newest back) or a time (xsd:dateTime)."""
     info_of(kernel, graph)
     if isinstance(at, str):
-        row = kernel.log.db.execute("SELECT max(id) FROM tx WHERE time<=?", (at,)).fetchone()
-        tx = int(row[0] or 0)
+        moment = _moment(at)
+        times = kernel.log.db.execute("SELECT id, time FROM tx ORDER BY id DESC")
+        tx = next((int(number) for number, time in times if _moment(time) <= moment), 0)
     else:
         tx = check_tx(kernel, at)
     found = kernel.log.heads(tx).get(graph)
     if found is None:
         raise InputError(f"the graph was not there yet at {at}", place=graph, remedy="name a later transaction or time")
     return found.sequence
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone; as text, times with and without fractions do not sort."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        found = datetime.min
+    if found.tzinfo is None:
+        raise InputError(
+            f"{text!r} is neither a transaction's number nor a time", rule="xsd:dateTime with a zone",
+            remedy="write something like 2026-11-24T08:00:00Z",
+        )  # fmt: skip
+    return found
 
 
 def head_part(kernel: Kernel, graph: str, sequence: int | None = None, *, step_leaves: int = STEP_LEAVES) -> Json:

@@ -98,15 +98,15 @@ class _Site:
             )
         return wanted or (known[0] if known else "")
 
-    def query(self, text: str, limit: int) -> dict[str, Any]:
-        """Answer a query, unless too many are being answered."""
+    def query(self, text: str, limit: int, method: str = "query") -> dict[str, Any]:
+        """Answer a query (`prove_query`: with its proof), unless too many are being answered."""
         if not self.queries.acquire(blocking=False):
             raise Problem(
                 503, "busy", f"{QUERIES} queries are being answered", headers={"Retry-After": str(RETRY_SECONDS)},
                 more={"remedy": "send it again in a moment"},
             )  # fmt: skip
         try:
-            answer: dict[str, Any] = self.call("query", text=text, limit=limit)
+            answer: dict[str, Any] = self.call(method, text=text, limit=limit)
             return answer
         finally:
             self.queries.release()
@@ -185,6 +185,9 @@ def _routes(app: Flask, site: _Site) -> None:
         body = request.get_data(as_text=True) if kind == sparql.DIRECT else ""
         text = sparql.asked(request.method, kind, dict(request.args.lists()), dict(request.form.lists()), body)
         limit = sparql.limit_of(request.values.get("limit"))
+        if sparql.wants_proof(request.values.get("proof")):
+            answer = site.query(text, min(limit, sparql.ROWS), "prove_query")
+            return app.response_class(sparql.proven(answer), content_type="application/json; charset=utf-8")
         if _likes_html():
             return _as_page(site, text, min(limit, PAGE_ROWS))
         answer = site.query(text, limit)

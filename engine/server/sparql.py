@@ -83,6 +83,18 @@ def limit_of(text: str | None) -> int:
     return int(text)
 
 
+def wants_proof(text: str | None) -> bool:
+    """Whether the answer shall carry its proof."""
+    if text not in (None, "0", "1"):
+        raise Problem(400, "proof", f"proof={text!r} is not understood", more={"rule": "proof=1, or nothing"})
+    return text == "1"
+
+
+def proven(answer: Answer) -> str:
+    """An answer in the W3C's JSON with one more member, `proof`: a proof file's value (docs/proof-format.md)."""
+    return json.dumps({**json.loads(_json(answer)), "proof": answer["proof"]}, ensure_ascii=False)
+
+
 def offered(answer: Answer) -> tuple[str, ...]:
     """The media types that an answer of this form can take, the usual one first."""
     return OF_TRUTH if "boolean" in answer else OF_TRIPLES if "triples" in answer else OF_ROWS

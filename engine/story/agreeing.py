@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyoxigraph as ox
+
 from engine.errors import InputError
 from engine.graph.keys import KeyRing
 from engine.ledger import agreements as sla
@@ -27,6 +29,7 @@ from engine.ledger.chains import cosigning, managing
 from engine.ledger.home import Connected
 from engine.orchestration.deployments import tail
 from engine.story.stage import Stage, Told
+from reasoners.vocab import DAPP, RDF, XSD
 
 MAIN, COUNCIL = ledgers.DEFAULT, "council"
 CO_SIGNERS, QUORUM = 3, 2
@@ -35,6 +38,8 @@ DOMAIN = "rehearsal.live"  # names of the rehearsal end so; the application itse
 ROLES = {"provider": 1, "consumer": 2, "witness": 4}  # IParticipantRegistry
 KINDS = {"DigestLog": "frame-digest", "ConsentRegister": "consent-entry", "RevenueShare": "settlement"}
 """Which kind of transaction a template's contract takes."""
+SHARES = {"audience-union": 40, "mogplay-makers": 20, "northern-broadcast": 20}
+ORGANISER = 20  # its share of a hundred
 PERIOD = 20.0  # seconds of an agreement's first period
 AFTER = 45.0  # seconds from signing to the first period: provisioning lies between
 VOTING = 60.0  # seconds for votes and settlement
@@ -91,6 +96,7 @@ def agree_levels(stage: Stage) -> Told:
     providers = sorted({p["provider"] for p in hosts.values()})
     told.data["accounts"] = accounts(stage, [_short(name) for name in providers])
     told.data["witnesses"] = sorted(witnesses(stage))
+    _model(stage)
     settling = told.data["chosen"].get("settlement", MAIN)
     with managing.connect(stage.kb, settling) as connected:
         _join(stage, told, connected)
@@ -102,6 +108,15 @@ def agree_levels(stage: Stage) -> Told:
 
 def _short(name: str) -> str:
     return name.lower().replace(" ", "-")
+
+
+def _model(stage: Stage) -> None:
+    """How the organiser of a rehearsal reckons reputation: an agreement over seconds counts like one over months."""
+    node = ox.NamedNode(f"{stage.kb.graph_iri('agreements')}/rehearsal-model")
+    numbers = {DAPP.fullStake: "0.00001", DAPP.halfLife: "30", DAPP.counterpartyCap: "20", DAPP.confidenceLevel: "0.9"}
+    triples = [ox.Triple(node, RDF.type, DAPP.ReputationModel)]
+    triples += [ox.Triple(node, p, ox.Literal(v, datatype=XSD.decimal)) for p, v in numbers.items()]
+    stage.kb.commit("agreements", triples, message="how reputation is reckoned in a rehearsal")
 
 
 def _ledgers(stage: Stage, told: Told) -> list[dict[str, Any]]:
@@ -182,7 +197,7 @@ def _agreements(stage: Stage, told: Told, connected: Connected) -> list[dict[str
         version = sla.counter(stage.kb, version, {"compensation": asked}, author=account, connected=connected)
         made.append(opened(stage, version, account, connected) | {"provider": terms["provider"], "hosts": hosts})
         told.say(
-            f"  {label}: {len(terms['objectives'])} kinds of promises on {', '.join(hosts)}; pays {terms['payment']} when kept, "
+            f"  {label}: {len(OBJECTIVES)} promises on {', '.join(hosts)}; pays {terms['payment']} when kept, "
             f"gets {asked} when not; two signatures, one transaction, {made[-1]['gas']:,} gas"
         )
     return made
@@ -206,7 +221,9 @@ def opened(stage: Stage, version: str, provider: str, connected: Connected) -> d
     return {**done, "version": version, "account": provider}
 
 
-def renewed(stage: Stage, before: dict[str, Any], connected: Connected, *, start: str, seconds: float) -> dict[str, Any]:
+def renewed(
+    stage: Stage, before: dict[str, Any], connected: Connected, *, start: str, seconds: float
+) -> dict[str, Any]:
     """The next version of an agreement: the same promises for another period."""
     number = read(stage.kb, before["version"]).nonce + 1
     version = sla.counter(
@@ -224,10 +241,12 @@ def _hosts(stage: Stage, provider: str) -> list[str]:
 
 def _contracts(stage: Stage, told: Told) -> list[dict[str, Any]]:
     """Contracts of the application itself, each on the ledger chosen for what it records; fees told before they are paid."""
-    people = accounts(stage, ["northern-broadcast", "mogplay-makers"])
-    members = (lower(stage.kb.author), *(lower(a) for a in people.values()))
-    group = Group(members=members, operators=(lower(stage.kb.author),), guardians=(lower(stage.kb.author),))
-    found = contracts.needs(stage.kb, stage.application)
+    people = accounts(stage, list(SHARES))
+    me = lower(stage.kb.author)
+    members = (me, lower(people["northern-broadcast"]), lower(people["mogplay-makers"]))
+    shares = [(me, ORGANISER), *((people[name], part) for name, part in SHARES.items())]
+    group = Group(members=members, operators=(me,), guardians=(me,))
+    found = contracts.needs(stage.kb, stage.application, shares=shares)
     made: list[dict[str, Any]] = [
         {"template": k.template, "address": k.address, "ledger": tail(k.ledger)}
         for k in contracts.known(stage.kb, stage.application)
@@ -249,8 +268,7 @@ def _contracts(stage: Stage, told: Told) -> list[dict[str, Any]]:
                 f"  {needed.template} on {ledger}, for {len(needed.requirements)} requirements: forecast "
                 f"{priced.of(needed.template).deployment():,} gas, used {done.gas:,}"
             )
-    for requirement, kind in found.without[:3]:
-        told.say(f"  no template for {tail(requirement)} ({kind})")
+    told.say(f"  {len(found.without)} requirements call for no contract, such as those on memory and place")
     return made
 
 
@@ -259,5 +277,7 @@ def anchor(stage: Stage, told: Told) -> dict[str, Any]:
     done: dict[str, Any] = stage.kb.call("anchor", flush=True)
     heads = sum(a["heads"] for a in done["anchors"])
     for a in done["anchors"]:
-        told.say(f"anchored {a['heads']} heads of graphs in block {a['block']} of {a['chain']}: {a['gas']:,} gas, {a['state']}")
+        told.say(
+            f"anchored {a['heads']} heads of graphs in block {a['block']} of {a['chain']}: {a['gas']:,} gas, {a['state']}"
+        )
     return {"heads": heads, **done}

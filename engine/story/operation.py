@@ -21,6 +21,7 @@ from engine.orchestration.operate import Attempt, Operator, Resolved
 from engine.orchestration.operate import Settings as Watching
 from engine.orchestration.runtime import Pass, Runtime
 from engine.orchestration.telemetry import TelemetryStore
+from engine.story import settling
 from engine.story.agreeing import DOMAIN, MAIN, host_name
 from engine.story.functions import TENANTS, start_broker
 from engine.story.live import VIEWERS as PLAYER
@@ -28,6 +29,10 @@ from engine.story.live import Following, Load
 from engine.story.stage import Settings, Stage, Told
 
 READY = 120.0  # seconds for all units to answer
+BOOT = 14.0  # seconds for agreements to be signed and witnesses to be ready, before learning begins
+RECORDS = {"plan-provider-record", "plan-reputation"}
+"""Rules of the plan that read how a provider did."""
+AFTERWARDS = 25.0  # seconds of an agreement's period after the moment something breaks
 
 
 @dataclass
@@ -167,13 +172,20 @@ def operate(stage: Stage, live: Live) -> Told:
     )  # fmt: skip
     try:
         with runtime.looping():
-            stage.progress("learn what is usual", 0, None)
-            baselines = operator.learn(settings.learn)
-            told.say(f"learned {len(baselines)} baselines in {settings.learn:.0f} s of load")
             candidates = runtime.fault_candidates()
             for kind, reason in runtime.describe()["faults"]["notAvailable"].items():
                 told.lacks(f"fault {kind}: {reason}")
             fault = faults.draw(settings.seed, candidates)
+            stage.progress("agree on the next period", 0, None)
+            period = settling.NextPeriod(
+                stage, live.load, start=BOOT + settings.learn, seconds=round(fault.delay + AFTERWARDS)
+            )
+            told.say(
+                f"the next period of {len(period.agreements)} agreements is signed and opened; witnesses wait for it"
+            )
+            stage.progress("learn what is usual", 0, None)
+            baselines = operator.learn(settings.learn)
+            told.say(f"learned {len(baselines)} baselines in {settings.learn:.0f} s of load")
             trouble = _Trouble(live, fault)
             stage.progress("watch", 0, None)
             try:
@@ -184,7 +196,12 @@ def operate(stage: Stage, live: Live) -> Told:
             report = _report(told, live, trouble, incident, resolved)
             for injection in live.injected:
                 injection.undo()
+            told.say("the period in which it broke:")
+            report["settled"] = period.finish(told)
             report["replan"] = _replan(stage, told, live, resolved)
+            report["name"] = _resolved(stage)
+            moves = live.name.moves if live.name is not None else 0
+            told.say(f"{DOMAIN} resolves to {report['name']}" + (f", moved {moves} times" if moves else ""))
     finally:
         source.close()
         store.close()
@@ -300,6 +317,13 @@ def _tell_attempt(told: Told, number: int, attempt: Attempt) -> None:
         told.say(f"  carried out; did not help within its horizon, Brier score {attempt.scored['brier']:.3f}")
 
 
+def _against(stage: Stage, decision: str) -> list[str]:
+    """Which of the rules that read providers' records rejected offers in a decision."""
+    told = stage.kb.call("why", decision=decision)
+    rejected = {tail(rule["iri"]) for u in told["units"] for r in u["rejections"] for rule in r["rules"] if rule}
+    return sorted(rejected & RECORDS)
+
+
 def _replan(stage: Stage, told: Told, live: Live, resolved: Resolved | None) -> dict[str, Any] | None:
     """A new plan, now that the record has changed; carried out."""
     if resolved is None:
@@ -320,7 +344,7 @@ def _replan(stage: Stage, told: Told, live: Live, resolved: Resolved | None) -> 
     live.runtime.run(lambda done: done.settled and done.ready, READY)
     why = "nobody's record speaks against them"
     if blamed:
-        why = f"avoids {', '.join(tail(b) for b in blamed)}, whose record the rule plan-provider-record reads"
+        why = f"avoids {', '.join(tail(b) for b in blamed)}: by {' and '.join(_against(stage, made['decision'])) or 'chance'}"
     told.say(f"planned anew on {', '.join(providers)}: {why}")
     return report
 

@@ -129,6 +129,8 @@ class Story:
             "detectionSeconds": run.get("detectionSeconds"), "recovered": run.get("recovered"),
             "recoverySeconds": run.get("recoverySeconds"), "avoided": replan.get("avoided", []),
             "replanned": replan.get("decision"), "plan": left.get(4, {}).get("decision"),
+            "agreements": [a for n in (9, 10) for a in left.get(n, {}).get("settled") or ()],
+            "proof": left.get(9, {}).get("proof"), "name": run.get("name"), "relayed": left.get(9, {}).get("relayed"),
             "application": left.get(1, {}).get("application"), "missing": missing, "stuck": self.stuck,
         }  # fmt: skip
 

@@ -11,16 +11,17 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError
+from engine.errors import BusyError, DappopsError
 from engine.graph.hashing import keccak256
 from engine.ledger import agreements as sla
 from engine.ledger import application as contracts
 from engine.ledger import home as ledgers
-from engine.ledger.agreements.witnesses import run_witnesses
+from engine.ledger.agreements.witnesses import Say, run_witnesses
 from engine.ledger.application import merkle
 from engine.ledger.chains import cosigning, managing
 from engine.ledger.contracts import Contract
@@ -75,7 +76,9 @@ def _digests(stage: Stage, told: Told, load: Load) -> dict[str, Any] | None:
             ask(load.runtime, "POST", f"{writer}/anchored", {"batch": number, "hash": batch["hash"], **body})
             done, entries = done + 1, entries + len(digests)
     head = ask(load.runtime, "GET", f"{writer}/head")
-    told.say(f"{entries} digests of pictures in {done} batches recorded by DigestLog on {ledger}; the writer says: {head['state']}")
+    told.say(
+        f"{entries} digests of pictures in {done} batches recorded by DigestLog on {ledger}; the writer says: {head['state']}"
+    )
     return {"ledger": ledger, "batches": done, "digests": entries, "state": head["state"]}
 
 
@@ -91,7 +94,7 @@ def _proof(stage: Stage, told: Told) -> dict[str, Any]:
     path = home / "plan.proof.json"
     path.write_text(text + "\n", encoding="utf-8")
     server = cosigning.serve(ledgers.record(home, MAIN), home)
-    statements = sum(len(part["lines"]) for part in made["sets"])
+    statements = sum(len(part["proof"]["lines"]) for part in made["sets"])
     said = _stranger(text, server.url)
     told.say(
         f"proof of the plan's decision: {statements} statements, {len(text) / 1000:.0f} kB; a process in an empty folder says: "
@@ -101,7 +104,8 @@ def _proof(stage: Stage, told: Told) -> dict[str, Any]:
     changed, where = tampered(made, random.Random(stage.settings.seed))
     refused = _stranger(json.dumps(changed, indent=1), server.url)
     told.say(
-        f"one byte changed ({where}): " + ("accepted, which is wrong" if refused["holds"] else f"refused: {refused['why']}")
+        f"one byte changed ({where}): "
+        + ("accepted, which is wrong" if refused["holds"] else f"refused: {refused['why']}")
     )
     return {
         "file": str(path), "rpc": server.url, "statements": statements, "bytes": len(text), "holds": said["holds"],
@@ -112,7 +116,7 @@ def _proof(stage: Stage, told: Told) -> dict[str, Any]:
 def tampered(file: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
     """A copy with one letter or digit of one proven statement replaced by another, and which."""
     changed = json.loads(json.dumps(file))
-    part = chance.choice([p for p in changed["sets"] if p["lines"]])
+    part = chance.choice([p["proof"] for p in changed["sets"] if p["proof"]["lines"]])
     number = chance.randrange(len(part["lines"]))
     line = part["lines"][number]
     at = chance.choice([i for i, c in enumerate(line) if c.isalnum()])
@@ -171,10 +175,54 @@ def first_period(stage: Stage, told: Told, load: Load) -> list[dict[str, Any]]:
     return concluded(stage, told, agreements, outcomes)
 
 
-def witnessed(stage: Stage, load: Load, agreements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def witnessed(
+    stage: Stage, load: Load, agreements: list[dict[str, Any]], say: Say = lambda what, data: None
+) -> list[dict[str, Any]]:
     """Let the witnesses do their work on these agreements; blocks until they voted."""
     versions = [a["version"] for a in agreements]
-    return run_witnesses(stage.kb, versions, agreeing.witnesses(stage), prefix=load.runtime.prefix)
+    return run_witnesses(stage.kb, versions, agreeing.witnesses(stage), prefix=load.runtime.prefix, say=say)
+
+
+class NextPeriod:
+    """The next period of the agreements, measured in the background while something else goes on."""
+
+    def __init__(self, stage: Stage, load: Load, *, start: float, seconds: float) -> None:
+        """`start`: seconds from now; returns once every witness waits for it, so that their start disturbs nobody later."""
+        self.stage, self.load = stage, load
+        self.problem: DappopsError | None = None
+        self.outcomes: list[dict[str, Any]] = []
+        self._ready: set[tuple[str, str]] = set()
+        settling = stage.left[7]["chosen"].get("settlement", MAIN)
+        before = stage.left[9]["settled"]
+        with managing.connect(stage.kb, settling) as connected:
+            self.agreements = [
+                agreeing.renewed(stage, a, connected, start=f"+{start:g}", seconds=seconds) for a in before
+            ]
+        self._thread = threading.Thread(target=self._run, daemon=True, name="witnesses")
+        self._thread.start()
+        deadline = time.monotonic() + start / 2
+        wanted = len(self.agreements) * agreeing.WITNESSES
+        while len(self._ready) < wanted and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _run(self) -> None:
+        def hear(what: str, data: dict[str, Any]) -> None:
+            if what == "measuring":
+                self._ready.add((data["witness"], data["version"]))
+
+        try:
+            self.outcomes = witnessed(self.stage, self.load, self.agreements, hear)
+        except DappopsError as error:
+            self.problem = error
+
+    def finish(self, told: Told) -> list[dict[str, Any]]:
+        """Wait for the votes, settle, and say what came of it."""
+        self.stage.progress("witnesses vote", 0, None)
+        self._thread.join()
+        if self.problem is not None:
+            told.say(f"the second period was not witnessed: {self.problem.message}")
+            return []
+        return concluded(self.stage, told, self.agreements, self.outcomes)
 
 
 def concluded(
@@ -192,7 +240,9 @@ def concluded(
             told.say(f"  {tail(agreement['provider'])}: not settled: {error.message}")
             continue
         state = done["settled"]["state"]
-        made.append({**agreement, "state": state, "violated": violated, "kept": kept, "gas": done["settled"].get("gas")})
+        made.append(
+            {**agreement, "state": state, "violated": violated, "kept": kept, "gas": done["settled"].get("gas")}
+        )
         measured = sum(int(o.get("measurements") or 0) for o in votes)
         told.say(
             f"  {tail(agreement['provider'])}: {measured} measurements by {len(votes)} witnesses, {kept} votes kept, {violated} "

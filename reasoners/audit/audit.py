@@ -1,8 +1,8 @@
 """From settled agreements to reputation: rules say what each settlement shows, a model says what that is worth.
 
-Settlements count when they lie under the authority of who assesses: it read them from a chain itself. Which dimensions a
-settlement shows kept or broken are rules of purpose `audit`. Assessments become triples and are compared with those that
-stand, so that time alone does not make a commit.
+Which settlements count and which dimensions they show kept or broken are rules of purpose `audit`; those shipped take what
+lies under the authority of who assesses, since it read that from a chain itself. Assessments become triples and are compared
+with those that stand, so that time alone does not make a commit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FIELDS = {
 def audit(
     view: View, rules: Sequence[ConcludingRule], *, assessor: str, views: Mapping[str, str], now: datetime
 ) -> Audit:
-    """Assess every provider with settlements that `assessor` (an authority: the IRI up to the address and its slash) told.
+    """Assess every provider with settlements that count for `assessor`, an authority: the IRI up to the address and its slash.
 
     `views` are the texts of `queries/views/audit-*.rq`. Raises InputError for a model with a number out of range or a rule
     that does not run.
@@ -72,7 +72,7 @@ def assess(settled: Iterable[Settled], model: Model, now: datetime) -> list[Asse
 def settlements(
     view: View, rules: Sequence[ConcludingRule], *, assessor: str, views: Mapping[str, str]
 ) -> tuple[list[Settled], tuple[ox.NamedNode, ...]]:
-    """Settled agreements under an authority with what they show, and the rules that said so; one for each version.
+    """Settled agreements of which the rules say something to this assessor, and these rules; one for each version.
 
     A version is settled once; of several settlements of one the first by time, then by IRI, counts.
     """
@@ -92,12 +92,13 @@ def settlements(
             ):
                 side[triple.subject].add(triple.object)
     rows: dict[ox.NamedNode, Settled] = {}
-    given = {ox.Variable("assessor"): ox.Literal(assessor)}
-    for row in view.select(views[SETTLEMENTS], substitutions=given):
+    for row in view.select(views[SETTLEMENTS]):
         iri, version, provider, consumer = row["settlement"], row["version"], row["provider"], row["consumer"]
         at, stake = row["at"], row["stake"]
         nodes = (iri, version, provider, consumer)
         if not all(isinstance(n, ox.NamedNode) for n in nodes) or not isinstance(at, ox.Literal):
+            continue
+        if iri not in kept and iri not in broken:
             continue
         one = Settled(*nodes, at=moment(at), stake=float(stake.value) if isinstance(stake, ox.Literal) else 0.0)
         first = rows.get(one.version)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pyoxigraph as ox
 import pytest
-from agreement_samples import ASSESSOR, settlement, violation
+from agreement_samples import ASSESSOR, BASE, settlement, violation
 from hypothesis import given
 from hypothesis import strategies as st
 from test_agreement_rules import ROOT, named, shipped, world
@@ -171,6 +172,25 @@ def test_nobody_is_assessed_when_no_verdict_came(state: str) -> None:
 def test_settlement_told_by_others_or_in_the_future_does_not_count() -> None:
     assert audited(settlement("Kept", where="other")) == []
     assert audited(settlement("Kept"), datetime(2026, 11, 24, 10, tzinfo=UTC)) == []
+
+
+def test_settlement_of_another_counts_when_a_rule_trusts_whom_the_shipped_one_does_not() -> None:
+    (kept,) = [r for r in shipped("audit") if r.iri.value.endswith("audit-kept")]
+    friend = f"{BASE}{'b' * 40}/"
+    text = kept.text.replace("STRSTARTS(STR(?settlement), ?assessor)", f'STRSTARTS(STR(?settlement), "{friend}")')
+    trusting = replace(kept, iri=iri("trusting"), text=text, supersedes=frozenset((kept.iri,)))
+    found = audit(
+        world(settlement("Kept", where="other")), [*shipped("audit"), trusting], assessor=ASSESSOR, views=VIEWS, now=NOW
+    )
+    assert found.assessments[0].rests_on == (named("other:settled"),)
+    assert found.rules == (trusting.iri,)
+
+
+def test_stranger_cannot_hide_a_settlement_when_it_tells_an_earlier_one() -> None:
+    earlier = settlement("Kept", where="other").replace("10:20", "10:01")
+    (whole, *_) = audited(earlier + settlement("Violated"))
+    assert whole.rests_on == (named("me:settled"),)
+    assert whole.beta > 1.9
 
 
 def test_version_counts_once_when_it_is_settled_twice() -> None:

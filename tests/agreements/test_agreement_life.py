@@ -74,6 +74,16 @@ def test_agreement_is_settled_by_most_votes(place: Ground, bad: tuple[int, ...],
     assert [f for f in about if version.removesuffix("/terms") in f["about"]] == []
 
 
+def test_agreement_is_not_opened_once_its_period_has_begun(place: Ground) -> None:
+    version = sla.propose(place.kb, place.terms(), connected=place.connected)
+    for side in (place.provider, place.consumer):
+        sla.accept(place.kb, version, account=side)
+    place.hands.at = place.terms_of(version).start + 1.0
+    with pytest.raises(InputError, match="has begun") as refused:
+        sla.open_(place.kb, version, connected=place.connected, fund=True)
+    assert "sla counter" in refused.value.remedy
+
+
 def test_votes_do_not_settle_before_the_end(place: Ground) -> None:
     version = place.opened()
     end = place.terms_of(version).end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 EX = "http://example.org/"
@@ -109,14 +108,16 @@ class Queries:
         if rng.random() < 0.5:
             return f"VALUES ?a {{ {' '.join(rng.sample(self.words.nodes, 3))} {rng.choice(self.words.literals)} }}"
         rows = " ".join(
-            f"({rng.choice(self.words.nodes)} {rng.choice((*self.words.nodes, *self.words.literals, 'UNDEF'))})" for _ in range(3)
+            f"({rng.choice(self.words.nodes)} {rng.choice((*self.words.nodes, *self.words.literals, 'UNDEF'))})"
+            for _ in range(3)
         )
         return f"VALUES (?a ?b) {{ {rows} }}"
 
     def bind(self) -> str:
         v, w = self.variable(), self.variable()
         return "BIND(" + self.rng.choice((
-            f"STR({v})", f"{v} + 1", f"IF(BOUND({v}), {w}, 'none')", f"CONCAT('x', STR({v}))", f"{v}", f"isIRI({v})", f"COALESCE({v} * 2, 0)",
+            f"STR({v})", f"{v} + 1", f"IF(BOUND({v}), {w}, 'none')", f"CONCAT('x', STR({v}))", f"{v}", f"isIRI({v})",
+            f"COALESCE({v} * 2, 0)",
         )) + " AS ?z)"  # fmt: skip
 
     def negative(self) -> str:
@@ -138,7 +139,9 @@ class Queries:
             case "filter":
                 return f"{self.bgp()} FILTER({self.condition()})"
             case "union":
-                return f"{{ {self.bgp(1, 2)} }} UNION {{ {self.bgp(1, 2)} }} {self.triple() if rng.random() < 0.3 else ''}"
+                return (
+                    f"{{ {self.bgp(1, 2)} }} UNION {{ {self.bgp(1, 2)} }} {self.triple() if rng.random() < 0.3 else ''}"
+                )
             case "optional":
                 more = f" FILTER({self.condition()})" if rng.random() < 0.3 else ""
                 second = f" OPTIONAL {{ ?a {self.predicate()} ?d }}" if rng.random() < 0.3 else ""
@@ -146,13 +149,16 @@ class Queries:
             case "not-exists":
                 return f"{self.bgp(1, 2)} FILTER NOT EXISTS {{ {self.negative()} }}"
             case "exists":
-                return f"{self.bgp(1, 2)} FILTER ({rng.choice(('', '!'))}EXISTS {{ {self.negative()} }} {rng.choice(('&&', '||'))} {self.condition()})"
+                sign, joint = rng.choice(("", "!")), rng.choice(("&&", "||"))
+                return f"{self.bgp(1, 2)} FILTER ({sign}EXISTS {{ {self.negative()} }} {joint} {self.condition()})"
             case "minus":
                 return f"{self.bgp(1, 2)} MINUS {{ {self.negative()} }}"
             case "bind":
                 return f"{self.bgp(1, 2)} {self.bind()}"
             case "values":
-                return f"{self.values()} {self.bgp(1, 2)}" if rng.random() < 0.7 else f"{self.bgp(1, 2)} {self.values()}"
+                return (
+                    f"{self.values()} {self.bgp(1, 2)}" if rng.random() < 0.7 else f"{self.bgp(1, 2)} {self.values()}"
+                )
             case "subselect":
                 inner = rng.choice((
                     f"SELECT ?a WHERE {{ {self.bgp(1, 2)} }}", f"SELECT DISTINCT ?a ?b WHERE {{ {self.bgp(1, 2)} }}",
@@ -168,9 +174,13 @@ class Queries:
                     f"GRAPH {name} {{ {self.triple('?a')} OPTIONAL {{ ?a {self.predicate()} ?e }} }}",
                 ))  # fmt: skip
             case "from":
-                return rng.choice((self.bgp(1, 2), f"{self.bgp(1, 1)} OPTIONAL {{ ?a {self.predicate()} ?e }}", self.body("minus")))
+                return rng.choice(
+                    (self.bgp(1, 2), f"{self.bgp(1, 1)} OPTIONAL {{ ?a {self.predicate()} ?e }}", self.body("minus"))
+                )
             case "mixed":
-                parts = rng.sample(("union", "optional", "not-exists", "minus", "bind", "filter", "path-plus", "subselect"), 2)
+                parts = rng.sample(
+                    ("union", "optional", "not-exists", "minus", "bind", "filter", "path-plus", "subselect"), 2
+                )
                 return f"{{ {self.body(parts[0])} }} {{ {self.body(parts[1])} }}"
             case _:
                 kind = form.removeprefix("path-")
@@ -189,24 +199,30 @@ class Queries:
         if form == "ask":
             text = f"{PROLOGUE}ASK {{ {body} }}"
             return Ask(form, text, text)
-        names = [v for v in ("?a", "?b", "?c", "?d", "?e", "?g", "?n", "?p", "?z") if f"{v} " in f"{where} " or f"{v})" in where]
-        kept = [v for v in names if rng.random() < 0.8] or names or ['?none']
+        names = [
+            v
+            for v in ("?a", "?b", "?c", "?d", "?e", "?g", "?n", "?p", "?z")
+            if f"{v} " in f"{where} " or f"{v})" in where
+        ]
+        kept = [v for v in names if rng.random() < 0.8] or names or ["?none"]
         head = "SELECT *" if rng.random() < 0.15 and form != "mixed" else f"SELECT {' '.join(kept)}"
         if form == "distinct":
             head = head.replace("SELECT", "SELECT DISTINCT")
         text = f"{PROLOGUE}{head} {where}"
         if form == "order-limit":
-            return Ask(form, f"{text} ORDER BY DESC({kept[0]}) LIMIT {rng.randint(1, 5)} OFFSET {rng.randint(0, 2)}", text)
+            return Ask(
+                form, f"{text} ORDER BY DESC({kept[0]}) LIMIT {rng.randint(1, 5)} OFFSET {rng.randint(0, 2)}", text
+            )
         return Ask(form, text, text)
 
     def aggregate(self) -> Ask:
         """GROUP BY and aggregates: some about one known thing, which can be shown whole."""
         rng = self.rng
         call = rng.choice(("COUNT(?b)", "COUNT(*)", "COUNT(DISTINCT ?b)", "SUM(?b)", "MIN(?b)", "MAX(?b)", "AVG(?b)"))
-        one = rng.choice(self.words.nodes)
+        one, two = rng.choice(self.words.nodes), rng.choice(self.words.nodes)
         text = rng.choice((
             f"SELECT ?a ({call} AS ?n) WHERE {{ {self.bgp(1, 2)} OPTIONAL {{ ?a {self.predicate()} ?b }} }} GROUP BY ?a",
-            f"SELECT ?a ({call} AS ?n) WHERE {{ VALUES ?a {{ {one} {rng.choice(self.words.nodes)} }} ?a {self.predicate()} ?b }} GROUP BY ?a",
+            f"SELECT ?a ({call} AS ?n) WHERE {{ VALUES ?a {{ {one} {two} }} ?a {self.predicate()} ?b }} GROUP BY ?a",
             f"SELECT ({call} AS ?n) WHERE {{ {one} {self.predicate()} ?b }}",
             f"SELECT ?a ({call} AS ?n) WHERE {{ VALUES ?a {{ {one} }} ?a {self.predicate()} ?b }} GROUP BY ?a HAVING ({call} > 0)",
         ))  # fmt: skip
@@ -218,5 +234,3 @@ FORMS = (
     "aggregate", "graph", "from", "ask", "path-sequence", "path-alternative", "path-inverse", "path-negated", "path-optional-step",
     "path-star", "path-plus", "mixed",
 )  # fmt: skip
-
-Maker = Callable[[str], Ask]

@@ -13,13 +13,13 @@ from typing import Any
 
 import pyoxigraph as ox
 import rdflib
-
 from answers_queries import Ask
 from answers_world import World
+
 from engine.graph.service import run_query
 from engine.ledger.answers.prove import proof_of
 from engine.ledger.proofs import head_part
-from verifier import check_set, parse
+from verifier import Malformed, check_set, parse
 from verifier.answers import FAILED, PROVEN, Verdicts, check
 from verifier.reading import SetProof
 
@@ -156,15 +156,17 @@ class Court:
         variables, rows, truth = found
         try:
             result = dataset.query(ask.unlimited)
+            if truth is not None:
+                same = bool(result.askAnswer) == truth
+            else:
+                order = {str(v): i for i, v in enumerate(result.vars or ())}
+                theirs = {tuple(text_of(row[order[v]]) if v in order else None for v in variables) for row in result}
+                same = theirs - {(None,) * len(variables)} == set(rows) - {
+                    (None,) * len(variables)
+                }  # it drops empty rows
         except Exception as error:
             self.tally.opinions[f"error {type(error).__name__}"] += 1
             return
-        if truth is not None:
-            same = bool(result.askAnswer) == truth
-        else:
-            order = {str(v): i for i, v in enumerate(result.vars or ())}
-            theirs = Counter(tuple(text_of(row[order[v]]) if v in order else None for v in variables) for row in result)
-            same = set(theirs) == set(rows)
         self.tally.opinions["same" if same else "other"] += 1
         if not same:
             self.tally.differ.append(ask.unlimited)
@@ -181,13 +183,14 @@ class Court:
             try:
                 after = self.check(changed)
                 status = FAILED if after.problems else after.rows[number].status
-            except Exception as error:  # malformed
-                assert type(error).__name__ == "Malformed", error
+            except Malformed:
                 status = FAILED
             if status == FAILED:
                 self.tally.tampered[kind] += 1
             elif kind.startswith("drop") or kind == "change a pattern":
-                self.tally.redundant += 1  # a smaller proof of a true row, or one with another truth that it does not need
+                self.tally.redundant += (
+                    1  # a smaller proof of a true row, or one with another truth that it does not need
+                )
             else:
                 self.tally.wrong.append(f"tampered ({kind}) and still {status}: {ask.text} {verdicts.rows[number]}")
 
@@ -273,7 +276,9 @@ class Court:
             answer["derivations"] = copy.deepcopy(answer["derivations"])
             one = answer["derivations"][at]
             if rng.random() < 0.4:
-                one["rule"] = rng.choice(("https://w3id.org/dappops/rules#derive-offer-place", "http://example.org/no-rule"))
+                one["rule"] = rng.choice(
+                    ("https://w3id.org/dappops/rules#derive-offer-place", "http://example.org/no-rule")
+                )
             elif rng.random() < 0.5:
                 one["statement"] = one["statement"].rsplit(" ", 2)[0] + f" {self._other_term(None)} ."
             else:
@@ -320,6 +325,19 @@ class Court:
         }
 
 
+def comparable(ask: Ask) -> bool:
+    """Whether rdflib 7.6 is a judge of a query.
+
+    It is not where it departs from the specification: STR and comparisons of blank nodes, MIN and MAX of what is no number,
+    `SELECT *` that shows variables of EXISTS, paths of length zero at terms that the graph does not have. FROM it takes for
+    something to load, and the shipped policy is not in the copy it is given.
+    """
+    text = ask.unlimited
+    if ask.form in ("aggregate", "from", "path-negated", "path-star", "path-optional-step", "mixed"):
+        return False
+    return not any(part in text for part in ("STR(", "SELECT *", "?p ", "a ?c", "?none"))
+
+
 def text_of(term: object) -> str | None:
     """N-Triples text of an rdflib term, literals as the store writes them."""
     if term is None:
@@ -334,7 +352,11 @@ def text_of(term: object) -> str | None:
     if term.datatype is None:
         return str(ox.Literal(str(term)))
     store = ox.Store()
-    store.add(ox.Quad(ox.NamedNode("x:s"), ox.NamedNode("x:p"), ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)))))
+    store.add(
+        ox.Quad(
+            ox.NamedNode("x:s"), ox.NamedNode("x:p"), ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)))
+        )
+    )
     return str(next(iter(store)).object)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyoxigraph as ox
 import rdflib
+from answers_queries import EX, Words
 
 import engine
-from answers_queries import EX, Words
 from engine.graph import names
 from engine.graph.keys import KeyRing
 from reasoners.vocab import DAPP, OWL, RDF, RDFS, SH, XSD

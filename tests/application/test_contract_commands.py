@@ -95,11 +95,7 @@ def test_forecast_holds_on_a_network_that_asks_for_fees(described: Path, tmp_pat
         sys.path.remove(str(repo / "tests" / "ledger"))
     rich = KeyRing(described / "keys").create(private=RICH).address
     with Anvil(tmp_path) as node:
-        code, told = ran(described, "chain", "create", "fees", "--rpc", node.url)
-        if code != 0:
-            home.create(
-                described, "fees", kind="json-rpc", rpc=node.url, keys=KeyRing(described / "keys"), account=rich
-            )
+        home.create(described, "fees", kind="json-rpc", rpc=node.url, keys=KeyRing(described / "keys"), account=rich)
         code, forecast = ran(described, "--author", rich, "contract", "forecast", "crowd-rehearsal", "--chain", "fees")
         assert code == 0, forecast
         assert int(forecast["gas_price_wei"]) > 0

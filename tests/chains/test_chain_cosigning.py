@@ -17,6 +17,7 @@ from engine.ledger import home as chains
 from engine.ledger.chain import Reverted
 from engine.ledger.chains import cosigning, processes
 from engine.ledger.chains.cosigning import Checkpoint, collect
+from engine.ledger.chains.profile import measure, percentile
 from engine.ledger.chains.relaying import gateway, head_slot, relay, vouched
 from engine.ledger.chains.statements import Target, for_contract, ledger_domain, seal_digest
 from engine.ledger.chains.wire import call
@@ -99,7 +100,10 @@ def target(request: pytest.FixtureRequest, live: Home, tmp_path_factory: pytest.
         yield "b"
         return
     with Anvil(tmp_path_factory.mktemp("anvil")) as node:
-        chains.create(live.folder, "anvil", keys=live.keys, account=live.account, kind="json-rpc", rpc=node.url)
+        chains.create(
+            live.folder, "anvil", keys=live.keys, account=live.account, kind="json-rpc", rpc=node.url,
+            settings={"confirmations": 0},
+        )  # fmt: skip
         yield "anvil"
 
 
@@ -126,6 +130,23 @@ def test_head_of_one_chain_is_accepted_on_another(live: Home, target: str) -> No
     signed = vouched(source, block, where, live.keys, live.account)
     there.send(live.account, "submitCheckpoint", source.record.chain_id, block.rlp, _ordered(signed))
     assert relayed() == 1  # it was cut off between the two: only the second is left
+
+
+def test_head_is_vouched_for_by_one_alone_when_its_chain_has_no_co_signers(live: Home, target: str) -> None:
+    source, head = live.connect(target), keccak256(target.encode())
+    source.contract("GraphRegistry").send(live.account, "anchorHead", GRAPH, head)
+    made = relay(live.folder, source, live.connect("a"), keys=live.keys, account=live.account, graph=GRAPH)
+    assert (made.value, made.signers.addresses, made.signers.quorum) == (head, (live.account,), 1)
+    assert made.signers.kind == {"b": "sealer", "anvil": "operator"}[target]  # told, since it is worth less
+
+
+def test_profile_tells_what_a_network_costs_and_leaves_out_what_is_not_known(live: Home, target: str) -> None:
+    found = measure(live.connect(target), live.account, samples=2, burst=4)
+    assert found.throughput > 0
+    assert found.gas > 21_000
+    assert (found.fee > 0, found.co_signers) == {"b": (False, 0), "anvil": (True, None)}[target]
+    assert percentile([3.0, 1.0, 2.0], 0.95) == 3.0
+    assert percentile([float(n) for n in range(1, 101)], 0.95) == 95.0
 
 
 def test_batch_of_one_chain_is_accepted_on_another(live: Home) -> None:

@@ -256,6 +256,8 @@ def test_logs_are_never_scanned(embedded: EmbeddedChain) -> None:
         lambda: embedded.store.logs(addresses=[bytes(20)], topics=[[], [], [TOPIC]], first=5, last=9),
         lambda: embedded.store.logs(topics=[[TOPIC]]),
         lambda: embedded.store.logs(topics=[[], [TOPIC]], last=7),
+        lambda: embedded.store.logs(addresses=[bytes(20)], topics=[[TOPIC], [TOPIC], [TOPIC, bytes(32)]]),
+        lambda: embedded.store.logs(topics=[[TOPIC], [], [], [TOPIC]], first=2),
         lambda: embedded.store.logs(first=3, last=3),
     ]
     asked: list[str] = []

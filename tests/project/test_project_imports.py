@@ -36,7 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "engine/accelerators/runners/opencl.py", "engine/search/embed.py", "engine/search/vectors.py",
     ),
     "owlready2": ("reasoners/classify/*",),
-    "prometheus_client": ("engine/orchestration/telemetry/scrape_child.py",),
+    "prometheus_client": ("engine/ledger/agreements/probes.py", "engine/orchestration/telemetry/scrape_child.py"),
     "pyoxigraph": ("engine/*", "reasoners/*"),
     "pyopencl": ("engine/accelerators/opencl_probe.py", "engine/accelerators/runners/opencl.py"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
@@ -56,6 +56,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sha3": ("engine/graph/hashing.py",),
     "trie": ("engine/ledger/embedded/view.py",),
     "torch": ("engine/search/embed.py",),
+    "verifier": ("engine/commands/proofs.py", "engine/ledger/answers/*"),  # ours, and a package of its own
     "wasmtime": ("engine/accelerators/boxes/guest.py", "engine/accelerators/runners/wasm.py"),
     "werkzeug": ("engine/server/app.py", "engine/server/run.py"),
     "web3": ("engine/ledger/node.py", "engine/ledger/embedded/provider.py"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 import verifier
+from engine.errors import InputError
 from verifier import Trust
 
 KINDS = (
@@ -16,8 +18,8 @@ KINDS = (
 )  # fmt: skip
 
 
-def whom(report: verifier.Report) -> set[str]:
-    return {belief.of.split(" ")[0] for belief in report.beliefs}
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,10 +123,12 @@ def test_state_at_a_time_is_that_of_the_commit_before_it(world: Any) -> None:
     by_number = world.prove(world.mine, state=True, at=first["sequence"])
     by_time = world.prove(world.mine, state=True, at=first["time"])
     assert by_number["heads"][0]["sequence"] == 1
-    assert by_time["heads"][0]["sequence"] == sum(tx["time"] <= first["time"] for tx in log)
+    assert by_time["heads"][0]["sequence"] == sum(moment(tx["time"]) <= moment(first["time"]) for tx in log)
     assert len(by_number["sets"][0]["proof"]["lines"]) == 24
     assert len(world.prove(world.mine, state=True, at=newest["sequence"])["sets"][0]["proof"]["lines"]) == 25
     assert verifier.verify(by_number).holds
+    with pytest.raises(InputError, match="neither a transaction's number nor a time"):
+        world.prove(world.mine, at="yesterday")
 
 
 def test_private_proof_shows_nothing_of_other_lines(kinds: dict[str, Any]) -> None:

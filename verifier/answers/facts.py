@@ -129,7 +129,7 @@ class Facts(ABC):
             return sum(1 for _ in islice(self.known(source, s, p, o), _ENOUGH))
         if s is None:
             return 500 if source == CLOSURE and is_terminology(p, o) else _UNKNOWN_COST
-        return 2 if p is not None else 20
+        return 2 if p is not None else 60
 
     def nodes(self, source: Source, certain: bool) -> Iterator[tuple[str, Evidence]]:
         """Every node (subject or object) of a source."""

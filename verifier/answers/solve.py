@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from verifier.answers import algebra as a
 from verifier.answers import expressions, ways
+from verifier.answers.authority import is_terminology
 from verifier.answers.terms import Bindings, Unsupported, is_variable
 
 if TYPE_CHECKING:
@@ -188,10 +189,11 @@ class Solver:
             if s is not None and o is not None:
                 return 1
             return 2 + self.facts.estimate(context.source, s, p, o, context.certain)
-        open_ends = 0
         if isinstance(node, a.Way):
-            open_ends = sum(self.at(x, context, given) is None for x in (node.subject, node.object))
-            return (30, 300, 30_000)[open_ends]
+            ends = sum(self.at(x, context, given) is None for x in (node.subject, node.object))
+            if not context.certain and ends < 2 and all(is_terminology(p, None) for p in ways.links(node.path)):
+                return 5  # the policy alone tells
+            return (30, 300, 30_000)[ends]
         return 100 if a.scope(node) & given.keys() else 1000
 
     def _join(self, parts: Sequence[a.Node], context: Context, given: Mapping[str, str]) -> Iterator[Solution]:

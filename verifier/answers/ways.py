@@ -155,3 +155,17 @@ class _Walk:
             shown = self.solver.facts.occurs(self.context.source, term) if self.context.certain else frozenset()
             if shown is not None:
                 yield Pair(term, term, shown)
+
+
+def links(path: a.Path) -> Iterator[str | None]:
+    """The predicates that a path reads; None: any."""
+    match path:
+        case a.Link(iri):
+            yield iri
+        case a.Inverse(inner) | a.Repeat(inner):
+            yield from links(inner)
+        case a.Sequence(one, other) | a.Alternative(one, other):
+            yield from links(one)
+            yield from links(other)
+        case a.Negated():
+            yield None

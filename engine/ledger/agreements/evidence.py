@@ -63,6 +63,21 @@ def windows(version: Version) -> list[Window]:
     return found
 
 
+def _slots_in(version: Version, engagement: Engagement, window: Window) -> range:
+    """Slots that are due in a window."""
+    base, count = due(version, engagement, 0), slots(version, engagement)
+
+    def first(at: float) -> int:
+        guess = max(0, math.floor((at - base) / engagement.interval))
+        while guess > 0 and due(version, engagement, guess - 1) >= at:
+            guess -= 1
+        while guess < count and due(version, engagement, guess) < at:
+            guess += 1
+        return min(guess, count)
+
+    return range(first(window.start), first(window.end))
+
+
 def keeps(objective: Objective, row: Measured) -> bool:
     """Whether one measurement keeps an objective's bound; none that failed does."""
     metric = ox.NamedNode(objective.metric)
@@ -90,9 +105,7 @@ def summarise(version: Version, account: str, window: Window, rows: Sequence[Mea
         if engagement.objectives and window.objective not in engagement.objectives:
             continue
         timeout = max(timeout, engagement.probe.timeout)
-        within = {
-            n for n in range(slots(version, engagement)) if window.start <= due(version, engagement, n) < window.end
-        }
+        within = _slots_in(version, engagement, window)
         planned += len(within)
         own += [r for r in rows if r.engagement == number and r.slot in within]
     good = sum(keeps(objective, r) for r in own)

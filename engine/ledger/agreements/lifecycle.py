@@ -218,7 +218,15 @@ def open_(
             if lacking > 0 and account in here:
                 able = connected.chain.balance(lower(account)) > lacking
                 contract.send(account if able else payer, "depositFor", account, value=lacking)
-    made = contract.send(payer, "open", terms.values, provider, consumer)
+    try:
+        made = contract.send(payer, "open", terms.values, provider, consumer)
+    except Reverted as error:
+        if error.error == "TooLate":
+            raise InputError(
+                "the period has begun, by the chain's clock", place=told.iri, rule="an agreement is opened before its start",
+                remedy="answer it with a later start: dappops sla counter VERSION --set start=+60",
+            ) from error  # fmt: skip
+        raise
     return {**_told(told, terms, "open"), **_sent(made.transaction, made.block, made.gas_used)}
 
 

@@ -29,6 +29,7 @@ from reasoners.vocab import DAPP, DAPPI, RDF, RDFS, XSD
 RATIOS = frozenset({DAPPI.Availability, DAPPI.Reachability, DAPPI.ErrorRatio})  # what failed measurements alone decide
 TIMES = frozenset({DAPPI.ResponseTime, DAPPI.EndToEndLatency})  # milliseconds of a measurement
 MOST_SLOTS = 50_000  # measurements of one engagement in a period
+MOST_AT_ONCE = 16  # measurements of one engagement under way: what waits for its timeout must not keep others waiting
 MOST_WINDOWS = 200  # of one objective in a period
 COVERAGE = 0.5  # of the planned measurements that a witness must have made when a version says nothing else
 _GRAPH = re.compile(r"^(.*/g/0x[0-9a-f]{40})/sla-([a-z0-9][a-z0-9._-]*)-v([0-9]+)(?:/terms)?$")
@@ -162,10 +163,11 @@ def checked(version: Version) -> Version:
             )  # fmt: skip
     for engagement in version.engagements:
         check(engagement.probe)
-        if not 0.05 <= engagement.interval <= version.end - version.start:
+        least = max(0.05, (version.end - version.start) / MOST_SLOTS, engagement.probe.timeout / MOST_AT_ONCE)
+        if not least <= engagement.interval <= version.end - version.start:
             raise InputError(
                 f"a measurement every {engagement.interval:g} s", place=engagement.probe.target,
-                rule="at least 0.05 s apart, at least one a period",
+                rule=f"at least 0.05 s apart, at least one a period, at most {MOST_SLOTS}, {MOST_AT_ONCE} at once",
             )  # fmt: skip
     return version
 

@@ -39,7 +39,6 @@ from reasoners.graph import memory_view
 from reasoners.vocab import DAPP, RDF
 
 RETRY = 0.2  # seconds between two looks at who else has sealed
-WORKERS = 16  # measurements under way at once: a service that hangs must not make a witness miss slots
 Say = Callable[[str, dict[str, Any]], None]
 
 
@@ -134,7 +133,7 @@ class Witness:
     def _engaged(self, number: int, engagement: Engagement) -> None:
         done = self.raw.slots(number)
         under_way: list[Future[None]] = []
-        size = min(WORKERS, 1 + math.ceil(engagement.probe.timeout / engagement.interval))
+        size = min(1 + model.MOST_AT_ONCE, 1 + math.ceil(engagement.probe.timeout / engagement.interval))
         with ThreadPoolExecutor(size) as pool:
             for slot in range(evidence.slots(self.version, engagement)):
                 at = evidence.due(self.version, engagement, slot)
@@ -143,6 +142,7 @@ class Witness:
                     continue  # measured before a restart, or its time has passed: nobody invents it afterwards
                 if not self._wait_until(at):
                     return
+                under_way = [f for f in under_way if not f.done() or f.result() is not None]
                 under_way.append(pool.submit(self._measure, number, slot, engagement))
         for future in under_way:
             future.result()

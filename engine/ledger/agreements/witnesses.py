@@ -199,7 +199,9 @@ def run_witnesses(
     skew = _skew(kb, versions[0])
     with Witnesses(say, prefix=prefix) as group:
         for account, home in folders.items():
-            group.start(settings_for(kb, [v.iri for v in versions], account, home, spool=spool, patience=patience, skew=skew))
+            group.start(
+                settings_for(kb, [v.iri for v in versions], account, home, spool=spool, patience=patience, skew=skew)
+            )
         group.wait(max(30.0, max(v.settle_by for v in versions) - time.time()))
         outcome = [{"witness": child.account, **end} for child in group.running for end in child.ends]
     if spool is not None:

@@ -13,6 +13,7 @@ from engine.ledger.anchoring.store import AnchorStore
 from engine.ledger.home import Connected
 
 Connect = Callable[[str], Connected]
+WAIT = 2.0  # seconds for a co-signer that is behind
 
 
 class Anchors:
@@ -41,6 +42,22 @@ class Anchors:
             with suppress(DappopsError):  # a chain that is away, or has forgotten: a verifier can ask another node
                 part["storage"] += slots.authority(self._connect(anchor.chain).chain, anchor, heads)
         return part
+
+    def checkpoint(self, number: int) -> dict[str, Any] | None:
+        """Co-signers' signatures on an anchor's block (`gateway` and `signatures`); None where there are none that answer."""
+        if self._connect is None:
+            return None
+        from engine.ledger.chains import cosigning
+
+        anchor = self._store.anchor(number)
+        with suppress(DappopsError):
+            record = self._connect(anchor.chain).record
+            if cosigning.group(record) is None or anchor.block is None or anchor.block_hash is None:
+                return None
+            found = cosigning.collect(record, anchor.block, anchor.block_hash, b"", wait=WAIT)
+            gateway = {"chainId": found.target.chain, "contract": found.target.gateway}
+            return {"gateway": gateway, "signatures": [signature.hex() for signature in found.signatures.values()]}
+        return None
 
     def _fetch(self, number: int) -> bool:
         if self._connect is not None:

@@ -19,6 +19,7 @@ from engine.ledger.anchoring.anchorer import Anchorer
 from engine.ledger.anchoring.parts import Anchors
 from engine.ledger.anchoring.settings import Settings
 from engine.ledger.anchoring.store import Anchor, AnchorStore
+from engine.ledger.chains.serve import introduce
 from engine.ledger.home import Connected
 from engine.ledger.proofs import STEP_LEAVES, Draft, entry_of, sequence_at, subjects_under
 
@@ -71,6 +72,7 @@ def anchor(kernel: Kernel, params: Json, caller: Caller) -> Json:
         done = worker.run(
             flush=bool(params.get("flush")), only=params.get("graphs") or (), urgent=bool(params.get("urgent"))
         )
+        introduce(kernel, connected.record, caller)
         rows = [_row(store, a) for n in dict.fromkeys([*done.sent, *done.adopted]) for a in [store.anchor(n)]]
         return {"chain": connected.record.name, **done.as_json(), "anchors": rows}
 
@@ -109,24 +111,28 @@ def prove_file(kernel: Kernel, params: Json, caller: Caller) -> Json:
     none of them: the head alone. `at` is a transaction (number) or a time, `anchored` the newest head that a chain holds,
     `since` a commit that the history is to begin with. `step_leaves`: see `engine.ledger.proofs`.
     """
-    graph = params["graph"]
-    with known_anchors(kernel) as anchors_, kernel.lock.held():
-        sequence = None
-        if params.get("at") is not None:
-            sequence = sequence_at(kernel, graph, params["at"])
-        elif params.get("anchored"):
-            sequence = _anchored(kernel, graph)
+    with known_anchors(kernel) as anchors_:
         draft = Draft(kernel, anchors_, step_leaves=int(params.get("step_leaves") or STEP_LEAVES))
-        draft.head(graph, sequence)
-        terms = [decode_term(text) for text in params.get("terms") or ()]
-        if params.get("decision"):
-            for node in subjects_under(kernel, graph, ox.NamedNode(params["decision"])):
-                draft.prove(graph, [node], sequence)
-        elif terms or params.get("state"):
-            draft.prove(graph, terms, sequence)
-        if params.get("since") is not None:
-            draft.extend(graph, int(params["since"]), sequence)
+        with kernel.lock.held():
+            _collect(kernel, draft, params)
         return draft.result()
+
+
+def _collect(kernel: Kernel, draft: Draft, params: Json) -> None:
+    graph, sequence = params["graph"], None
+    if params.get("at") is not None:
+        sequence = sequence_at(kernel, graph, params["at"])
+    elif params.get("anchored"):
+        sequence = _anchored(kernel, graph)
+    draft.head(graph, sequence)
+    terms = [decode_term(text) for text in params.get("terms") or ()]
+    if params.get("decision"):
+        for node in subjects_under(kernel, graph, ox.NamedNode(params["decision"])):
+            draft.prove(graph, [node], sequence)
+    elif terms or params.get("state"):
+        draft.prove(graph, terms, sequence)
+    if params.get("since") is not None:
+        draft.extend(graph, int(params["since"]), sequence)
 
 
 @contextmanager

@@ -8,14 +8,10 @@ import pyoxigraph as ox
 
 from engine.ledger.anchoring.batch import graph_id
 from engine.ledger.anchoring.store import FINAL, INCLUDED, WITHDRAWN, Anchor, Member
+from engine.ledger.naming.statements import ledger_iri
 from reasoners.vocab import DAPP, DAPPI, RDF, XSD
 
 _STATES = {INCLUDED: DAPPI.AnchorIncluded, FINAL: DAPPI.AnchorFinal}
-
-
-def ledger_iri(ledger: str, chain: str) -> ox.NamedNode:
-    """The node of a chain in the node's graph `ledger`."""
-    return ox.NamedNode(f"{ledger}/{chain}")
 
 
 def node(ledger: str, anchor: Anchor, member: Member) -> ox.NamedNode:
@@ -32,7 +28,7 @@ def about(subject: ox.NamedNode, ledger: str, anchor: Anchor, member: Member) ->
         (DAPP.anchorsGraph, ox.NamedNode(member.graph)),
         (DAPP.anchoredHead, ox.Literal(member.head.hex())),
         (DAPP.anchoredSequence, ox.Literal(str(member.sequence), datatype=XSD.integer)),
-        (DAPP.onLedger, ledger_iri(ledger, anchor.chain)),
+        (DAPP.onLedger, ox.NamedNode(ledger_iri(ledger, anchor.chain))),
         (DAPP.anchorStatus, _STATES.get(anchor.state, DAPPI.AnchorProposed)),
     ]
     if anchor.kind == "batch":

@@ -82,7 +82,18 @@ class LiveFacts(Facts):
         """See `Facts`."""
         if not certain:
             return super().estimate(source, s, p, o, certain)
-        return sum(1 for _ in islice(self.known(source, s, p, o), 50 if s or o else 1000))
+        most = 50 if s or o else 1_000
+        if source == CLOSURE:
+            graphs: list[GraphName] = [ox.DefaultGraph()]
+        elif source == EVERYBODY:
+            graphs = [ox.DefaultGraph(), names.INERT]
+        else:
+            graphs = [ox.NamedNode(g[1:-1]) for g in source]
+        subject, predicate, obj = (None if x is None else decode(x) for x in (s, p, o))
+        if isinstance(subject, ox.Literal) or not (predicate is None or isinstance(predicate, ox.NamedNode)):
+            return 0
+        found = (self.store.quads_for_pattern(subject, predicate, obj, g) for g in graphs)
+        return sum(sum(1 for _ in islice(quads, most)) for quads in found)
 
     def whole(
         self, graph: str, s: str | None, p: str | None, o: str | None, *, wide: bool

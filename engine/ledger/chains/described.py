@@ -1,4 +1,4 @@
-"""Chains as triples: ledgers with what was measured of them, co-signers, checkpoints, upgrades. Pure; IRIs are the graph's own."""
+"""Chains as triples: ledgers with what was measured of them, co-signers, checkpoints, upgrades. IRIs are the graph's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import pyoxigraph as ox
 
+from engine.ledger.chains.cosigning import group
+from engine.ledger.home import ChainRecord
 from engine.ledger.money import to_tokens
 from engine.ledger.naming.statements import ledger_iri
 from reasoners.decision import number
@@ -14,6 +16,17 @@ from reasoners.vocab import DAPP, RDF, RDFS, XSD
 
 GRAPH = "ledger"
 CONSENSUS = {"sealer": "single sealer", "co-signers": "sealer with co-signers", "network": "the network's own"}
+
+
+def summary(record: ChainRecord, rules: str | None = None) -> dict[str, Any]:
+    """What `ledger` takes, of a chain's description; `rules` in force (those it began with, unless given)."""
+    found = group(record)
+    began = record.genesis.get("rules") or [[0, None]]
+    return {
+        "name": record.name, "chainId": record.chain_id, "kind": record.kind, "genesis": record.genesis["hash"],
+        "consensus": "co-signers" if found else "sealer" if record.kind == "embedded" else "network",
+        "coSigners": list(found.members) if found else [], "rules": rules or began[-1][1],
+    }  # fmt: skip
 
 
 def ledger(graph: str, chain: Mapping[str, Any]) -> list[ox.Triple]:

@@ -14,7 +14,7 @@ from engine.graph.keys import KeyRing
 from engine.kb import KnowledgeBase
 from engine.ledger import home as chains
 from engine.ledger.chain import Inclusion, Message, Wei, lower
-from engine.ledger.chains import cosigning, processes
+from engine.ledger.chains import cosigning, described, processes
 from engine.ledger.chains.profile import PROBE, Profile, Progress, measure
 from engine.ledger.chains.relaying import Relayed, relay
 from engine.ledger.chains.statements import checked_quorum
@@ -53,6 +53,7 @@ def create(
     kind: str = "embedded",
     rpc: str | None = None,
     chain_id: int | None = None,
+    confirmations: int | None = None,
     co_signers: int = 0,
     quorum: int | None = None,
     every: int = 0,
@@ -68,7 +69,12 @@ def create(
     elif quorum is not None:
         raise InputError("a quorum of no co-signers", rule="--quorum needs --co-signers", remedy="give both")
     home = folder_of(kb)
-    made = chains.create(home, name, keys=keys_of(kb), account=kb.author, kind=kind, rpc=rpc, chain_id=chain_id)
+    if confirmations is not None and kind == "embedded":
+        raise InputError("an embedded chain is not reorganised", place=name, rule="--confirmations belongs to json-rpc")
+    made = chains.create(
+        home, name, keys=keys_of(kb), account=kb.author, kind=kind, rpc=rpc, chain_id=chain_id,
+        settings={} if confirmations is None else {"confirmations": confirmations},
+    )  # fmt: skip
     if co_signers:
         cosigning.make(made, sealer=kb.author, count=co_signers, quorum=quorum, every=every)
         if start:
@@ -79,18 +85,16 @@ def create(
 
 def publish(kb: KnowledgeBase, record: ChainRecord, profile: Profile | None = None) -> dict[str, Any]:
     """Say what a chain is and, where it was measured, what came out; nothing is committed when that stands there already."""
-    found = cosigning.group(record)
-    kind = "co-signers" if found else "sealer" if record.kind == "embedded" else "network"
-    chain: dict[str, Any] = {
-        "name": record.name, "chainId": record.chain_id, "kind": record.kind, "consensus": kind,
-        "genesis": record.genesis["hash"], "coSigners": list(found.members) if found else [],
-    }  # fmt: skip
+    rules = None
     if record.kind == "embedded":
         opened = connect(kb, record.name).chain
-        chain["rules"] = name_at(opened.rules, opened.store.head())  # type: ignore[attr-defined]  # an embedded one
+        rules = name_at(opened.rules, opened.store.head())  # type: ignore[attr-defined]  # an embedded one
         opened.close()  # type: ignore[attr-defined]
     said: dict[str, Any] = kb.call(
-        "publish_ledger", chain=chain, profile=profile.json() if profile else None, author=kb.author
+        "publish_ledger",
+        chain=described.summary(record, rules),
+        profile=profile.json() if profile else None,
+        author=kb.author,
     )
     return said
 

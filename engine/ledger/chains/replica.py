@@ -176,10 +176,10 @@ class Replica:
             )  # fmt: skip
 
     def _diagnosis(self, claimed: Header, why: str) -> str:
-        import rlp
+        from engine.ledger.headers import fields
 
-        fields, mine = len(rlp.decode(claimed.rlp)), name_at(self.chain.rules, claimed.number)
-        form = {17: "shanghai", 20: "cancun", 21: "prague"}.get(fields)
+        mine = name_at(self.chain.rules, claimed.number)
+        form = {17: "shanghai", 20: "cancun", 21: "prague"}.get(fields(claimed.rlp))
         if form is not None and form != mine:
             return f"{why}; it has the form of {form} blocks, and no upgrade from {mine} was agreed for this height"
         return why

@@ -17,6 +17,7 @@ from engine.errors import InputError, did_you_mean
 from engine.graph.kernel import Kernel
 from engine.graph.service import Caller, Json, method
 from engine.ledger.chains import described
+from engine.ledger.home import ChainRecord
 from engine.ledger.naming.statements import ledger_iri
 from reasoners.decision import labels
 from reasoners.graph import View
@@ -53,6 +54,20 @@ def publish_ledger(kernel: Kernel, params: Json, caller: Caller) -> Json:
         return subject == f"{me}/profile" and measured is not None
 
     return _replace(kernel, params, caller, graph, mine, made, f"ledger {name}")
+
+
+def introduce(kernel: Kernel, record: ChainRecord, caller: Caller) -> None:
+    """State a chain of this home in the node's graph `ledger` unless it stands there, so that what points to it leads
+    somewhere. What was measured of it, and what changed since, is `publish_ledger`'s."""
+    with kernel.lock.held():
+        graph = kernel.resolve(described.GRAPH, kernel.node)
+        me = ox.NamedNode(ledger_iri(graph, record.name))
+        if (
+            ox.Triple(me, DAPP.genesisHash, ox.Literal(record.genesis["hash"].removeprefix("0x")))
+            in kernel.store.view()
+        ):
+            return
+    publish_ledger(kernel, {"chain": described.summary(record), "author": kernel.node}, caller)
 
 
 @method

@@ -41,6 +41,7 @@ CREATE INDEX IF NOT EXISTS logs_event ON logs (address, topic0, block, position)
 CREATE INDEX IF NOT EXISTS logs_topic0 ON logs (topic0, block, position);
 CREATE INDEX IF NOT EXISTS logs_topic1 ON logs (topic1, block, position) WHERE topic1 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS logs_topic2 ON logs (topic2, block, position) WHERE topic2 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS logs_topic3 ON logs (topic3, block, position) WHERE topic3 IS NOT NULL;
 """
 
 
@@ -229,9 +230,12 @@ class Store:
         for position, allowed in enumerate(topics):
             where.append(f"topic{position} IN ({_marks(allowed)})" if allowed else f"topic{position} IS NOT NULL")
             bound += allowed
+        # the later a topic stands the fewer events have it (contract, kind of event, then what it is about)
+        narrow = max((i for i, allowed in enumerate(topics) if i and allowed), default=None)
+        hint = "" if narrow is None else f" INDEXED BY logs_topic{narrow}"
         sql = (
             "SELECT address, topic0, topic1, topic2, topic3, data, l.block, position, hash, txn "
-            f"FROM logs l JOIN blocks b ON b.number = l.block WHERE {' AND '.join(where)} ORDER BY l.block, position"
+            f"FROM logs l{hint} JOIN blocks b ON b.number = l.block WHERE {' AND '.join(where)} ORDER BY l.block, position"
         )
         return [
             Log(
