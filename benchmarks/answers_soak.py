@@ -79,12 +79,7 @@ def soak(options: argparse.Namespace, rng: random.Random, tally: Tally, world: W
             continue
         if tampered < options.tampered:
             court.tamper(ask, *found, times=PER_QUERY)
-        if (
-            tally.opinions.total() < options.opinions
-            and form in FOR_RDFLIB
-            and "?p" not in ask.text
-            and rng.random() < 0.4
-        ):
+        if tally.opinions.total() < options.opinions and comparable(ask) and rng.random() < 0.4:
             opinion = opinion or world.second_opinion()
             second(court, ask, opinion)
         if asked % 500 == 0:

@@ -55,14 +55,14 @@ def run(kb: KnowledgeBase) -> Run:
 
 @pytest.fixture(scope="module")
 def measured(run: Run) -> dict[str, Any]:
-    """`quick` without co-signers, `signed` with three; both measured."""
+    """`quick` without co-signers, `signed` with two; both measured."""
     run("chain", "create", "quick")
-    run("chain", "create", "signed", "--co-signers", "3")
+    run("chain", "create", "signed", "--co-signers", "2")
     return {n: run("chain", "profile", n, "--samples", "4", "--burst", "20") for n in ("quick", "signed")}
 
 
 def test_profile_is_measured_and_stated(run: Run, kb: KnowledgeBase, measured: dict[str, Any]) -> None:
-    assert (measured["quick"]["co_signers"], measured["signed"]["co_signers"]) == (0, 3)
+    assert (measured["quick"]["co_signers"], measured["signed"]["co_signers"]) == (0, 2)
     for name, found in measured.items():
         assert 0 < found["inclusion"] <= found["slow_inclusion"]
         assert found["finality"] >= found["inclusion"]
@@ -73,7 +73,7 @@ def test_profile_is_measured_and_stated(run: Run, kb: KnowledgeBase, measured: d
             ?p dapp:atTime ?t ; dapp:sampleCount ?n ; dapp:gasUsed ?g }}"""
         ).rows
         assert texts(rows) == [[found["measured_at"], "24", str(found["gas"]), str(found["co_signers"])]]
-    assert {r["name"]: len(r["coSigners"]) for r in run("chain", "list")} == {"quick": 0, "signed": 3}
+    assert {r["name"]: len(r["coSigners"]) for r in run("chain", "list")} == {"quick": 0, "signed": 2}
 
 
 def texts(rows: Any) -> list[list[str]]:
@@ -123,7 +123,7 @@ def test_checkpoint_upgrade_and_relay_are_stated(run: Run, kb: KnowledgeBase, me
         UNION { ?x a dapp:LedgerUpgrade ; dapp:fromHeight ?n ; dapp:evmRules "prague" } ?x dapp:coSignedBy ?who }
         GROUP BY ?n ORDER BY ?n"""
     )
-    assert texts(told.rows) == [[str(made["number"]), "3"], [str(done["height"]), "3"]]
+    assert texts(told.rows) == [[str(made["number"]), "2"], [str(done["height"]), "2"]]
     assert run("chain", "upgrade", "signed", "--rules", "cancun", fails="agreed already") is None
     graph = kb.graph_iri("rehearsal")
     from engine.graph.hashing import keccak256
@@ -145,7 +145,7 @@ def test_chain_is_kept_when_somebody_relies_on_it(run: Run, kb: KnowledgeBase, m
     assert "anchored" in reasons
     assert "5 wei" in reasons
     run("chain", "stop", "signed", "--remove", fails="still needed")
-    assert run("chain", "stop", "signed") == {"chain": "signed", "stopped": 4, "removed": False}
+    assert run("chain", "stop", "signed") == {"chain": "signed", "stopped": 3, "removed": False}
     assert {r["running"] for r in run("chain", "replicas", "signed")} == {False}
     run("chain", "stop", "quick", "--remove", fails="imported")
     run("chain", "create", "spare")

@@ -347,7 +347,10 @@ class Reader(Literals):
         """Every word that `ledger_metric` understands."""
         known = [each for each in self.vocabulary.metrics.values() if each.ledger_property is not None]
         held = {each.ledger_property for each in known}
-        return [*(key for key, term in self.vocabulary.terms.items() if term.iri in held), *(each.name for each in known)]
+        return [
+            *(key for key, term in self.vocabulary.terms.items() if term.iri in held),
+            *(each.name for each in known),
+        ]
 
     def _metric_of(self, owner: Mapping, item: Item) -> Metric | None:
         written = owner.get("constrains")
