@@ -326,6 +326,6 @@ def canonicalize(
         if output:
             line(f"{count(told['quads'], 'quad')} written to {output}")  # type: ignore[arg-type]
         else:
-            sys.stdout.buffer.write(found)
+            click.echo(found.decode(), nl=False)
 
     context.emit(told, text)

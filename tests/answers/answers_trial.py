@@ -329,9 +329,9 @@ def comparable(ask: Ask) -> bool:
     """Whether rdflib 7.6 is a judge of a query.
 
     It is not where it departs from the specification: STR and comparisons of blank nodes, MIN and MAX of what is no number,
-    `SELECT *` that shows variables of EXISTS, paths of length zero at terms that the graph does not have. FROM it takes for
-    something to load, inside COALESCE any two terms compare and an integer doubled is a decimal, GROUP BY over nothing one row; and the shipped policy is not in
-    the copy it is given.
+    `SELECT *` that shows variables of EXISTS, paths of length zero at terms that the graph does not have, COALESCE (in which
+    any two terms compare), GROUP BY over nothing (one row). FROM it takes for something to load; and the shipped policy is
+    not in the copy it is given.
     """
     text = ask.unlimited
     if ask.form in ("aggregate", "from", "path-negated", "path-star", "path-optional-step", "mixed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -268,3 +269,25 @@ FORMS_BY_HAND = [
 def test_form_is_proven_or_labelled_as_documented_when_asked(small: World, text: str, states: set[str]) -> None:
     _, found = proven(small, text)
     assert set(found) == states
+
+
+def test_policy_that_is_left_out_makes_the_answer_fail(small: World) -> None:
+    proof, _ = proven(small, "SELECT ?a { ?a ex:p1 ?n FILTER NOT EXISTS { ?a ex:p3 ?y } }")
+    policy = [g for g in proof["answer"]["policy"] if "/shipped/" in g]
+    told = judged({**proof, "answer": {**proof["answer"], "policy": policy}})
+    assert "but not listed as such" in told.problems[0]
+
+
+def test_long_chain_of_derivations_is_proven_or_labelled_without_breaking(small: World) -> None:
+    nodes = [ox.NamedNode(f"{small.graphs[1]}/c{i}") for i in range(60)]
+    chain = [ox.Triple(a, P[0], b) for a, b in itertools.pairwise(nodes)]
+    small.kb.commit(small.graphs[1], chain)
+    try:
+        _, states = proven(small, f"SELECT ?x {{ {nodes[0]} ex:reach ?x }}")
+        assert len(states) == 59
+        assert set(states) <= {PROVEN, CONDITIONAL}
+        assert states.count(PROVEN) > 40
+        _, states = proven(small, f"SELECT ?x {{ {nodes[0]} ex:p0+ ?x }}")
+        assert states == [PROVEN] * 59
+    finally:
+        small.kb.commit(small.graphs[1], [], chain)

@@ -37,7 +37,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "owlready2": ("reasoners/classify/*",),
     "prometheus_client": ("engine/ledger/agreements/probes.py", "engine/orchestration/telemetry/scrape_child.py"),
-    "pyoxigraph": ("engine/*", "reasoners/*"),
+    "pyoxigraph": ("engine/*", "reasoners/*", "verifier/answers/*"),
     "pyopencl": ("engine/accelerators/opencl_probe.py", "engine/accelerators/runners/opencl.py"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),
@@ -48,7 +48,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "rdflib": (
         "engine/graph/dataset.py", "reasoners/derive/analysis.py", "reasoners/sparql/algebra.py",
-        "reasoners/sparql/footprint.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
+        "reasoners/sparql/footprint.py", "reasoners/sparql/packed.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
     ),
     "rich": ("engine/commands/*",),
     "scipy": ("reasoners/audit/beta.py",),

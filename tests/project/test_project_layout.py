@@ -11,7 +11,7 @@ import pytest
 TOP = {
     ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "benchmarks", "contracts",
     "docs", "engine", "examples", "ontology", "pyproject.toml", "queries", "reasoners", "requirements-torch.txt",
-    "requirements.lock", "tests",
+    "requirements.lock", "tests", "verifier",
 }  # fmt: skip
 LONGEST = 500  # lines of a module
 DATED = re.compile(r"^\d{4}-[a-z0-9-]+\.md$")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = ("contracts", "examples", "ontology", "queries")
+DATA = ("examples", "ontology", "queries")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,11 @@ def run(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProc
 def test_wheel_has_every_data_file(wheel: Path, project_files: list[str]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {n for n in archive.namelist() if not n.endswith("/")}
-    wanted = {f"engine/_data/{n}" for n in project_files if n.split("/")[0] in DATA}
+    wanted = {
+        f"engine/_data/{n}" for n in project_files if n.split("/")[0] in DATA or n.startswith("contracts/artifacts/")
+    }
     assert len(wanted) > 250
+    assert len([n for n in wanted if n.startswith("engine/_data/contracts/artifacts/") and n.endswith(".json")]) == 10
     held = {n for n in packed if n.startswith("engine/_data/")}
     assert held == wanted, f"missing {sorted(wanted - held)[:5]}, too many {sorted(held - wanted)[:5]}"
 
@@ -68,7 +71,7 @@ def test_wheel_has_every_data_file(wheel: Path, project_files: list[str]) -> Non
 def test_wheel_has_every_module_and_is_typed(wheel: Path, project_files: list[str]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
-    wanted = {n for n in project_files if n.split("/")[0] in ("engine", "reasoners")}
+    wanted = {n for n in project_files if n.split("/")[0] in ("engine", "reasoners", "verifier")}
     assert wanted <= packed, sorted(wanted - packed)
     assert {"engine/py.typed", "reasoners/py.typed"} <= packed
     assert not [n for n in packed if n.startswith(("tests/", "benchmarks/", "docs/"))]

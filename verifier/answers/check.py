@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from verifier.answers import algebra as a
-from verifier.answers.authority import GraphInfo
+from verifier.answers.authority import SHIPPED_GRAPH, GraphInfo
 from verifier.answers.facts import CLOSURE, EVERYBODY, FULL, HIERARCHY, Source
 from verifier.answers.knowledge import Known, Shown, shown
 from verifier.answers.parser import parse
@@ -224,6 +224,9 @@ class _Checker:
         signers = {h.seal.signer for h in self.heads}
         if signers - {answer.node}:
             found.append("a head is sealed by another node than the one that answers")
+        for name in answer.graphs:
+            if name not in answer.policy and self.is_policy(name):
+                found.append(f"{name} is policy in force at the node, but not listed as such")
         for name in answer.policy:
             info = self.graphs.get(name)
             if name not in answer.graphs or (info is not None and not info.in_force(answer.node)):
@@ -231,6 +234,13 @@ class _Checker:
         if len(set(answer.graphs)) != len(answer.graphs) or len(set(answer.policy)) != len(answer.policy):
             found.append("a graph is listed twice")
         return found
+
+    def is_policy(self, name: str) -> bool:
+        """Whether a graph is policy in force at the node: by its head, else by its name."""
+        info = self.graphs.get(name)
+        if info is not None:
+            return info.in_force(self.answer.node)
+        return name[1:].startswith(SHIPPED_GRAPH) or name.endswith(f"/g/{self.answer.node}/policy>")
 
     @cached_property
     def policy_is_shown(self) -> bool:
@@ -284,15 +294,13 @@ class _Checker:
 
     def derivation(self, number: int) -> tuple[str, ...] | None:
         """The labels of a derivation that holds, else None. It may rest on earlier ones only."""
-        if number not in self.derived:
-            self.derived[number] = None
-            if number < len(self.answer.derivations):
-                one = self.answer.derivations[number]
-                try:
-                    self.derived[number] = self.derive(number, one)
-                except (ValueError, Unsupported, Exhausted, Unknown) as error:
-                    self.why_not[number] = str(error)
-        return self.derived[number]
+        for index in range(len(self.derived), min(number + 1, len(self.answer.derivations))):
+            self.derived[index] = None
+            try:
+                self.derived[index] = self.derive(index, self.answer.derivations[index])
+            except (ValueError, Unsupported, Exhausted, Unknown, RecursionError) as error:
+                self.why_not[index] = str(error)
+        return self.derived.get(number)
 
     def derive(self, number: int, one: Derivation) -> tuple[str, ...]:
         if any(other >= number for other in one.part.derivations):
@@ -332,7 +340,7 @@ class _Checker:
         if key not in self.verdicts:
             try:
                 self.verdicts[key] = self.proven(row)
-            except (ValueError, Unsupported, Exhausted) as error:
+            except (ValueError, Unsupported, Exhausted, RecursionError) as error:
                 self.verdicts[key] = Verdict(FAILED, row.values, (str(error),))
         return self.verdicts[key]
 

@@ -18,6 +18,7 @@ CHANGING = {"NOW", "RAND", "UUID", "STRUUID", "BNODE"}
 AGGREGATES = {"COUNT", "SUM", "MIN", "MAX", "AVG", "SAMPLE", "GROUP_CONCAT"}
 UNORDERED = {"SAMPLE", "GROUP_CONCAT"}
 MODIFIERS = {"GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "VALUES"}
+RESERVED = {"value__", "row__", "number__"}  # of queries that compute expressions and aggregates
 DEEPEST = 64  # levels of brackets
 MOST_TOKENS = 20_000
 _TERMS = ("iri", "name", "variable", "blank", "string", "number")
@@ -43,7 +44,12 @@ def parse(text: str) -> a.Query:
     for token, after in pairwise(stream):
         if token.word() in CHANGING and after.is_mark("("):
             raise Unsupported(f"{token.word()} gives another value each time")
-    return _Parser(text, stream).query()
+        if token.kind == "variable" and (token.text[1:] in RESERVED or token.text[1:].startswith("exists__")):
+            raise Unsupported(f"a variable named {token.text}")
+    try:
+        return _Parser(text, stream).query()
+    except RecursionError as error:
+        raise Unsupported("the query is too long") from error
 
 
 class _Parser:
@@ -532,8 +538,6 @@ class _Parser:
         value = before.kind in _TERMS or before.is_mark(")") or before.word() in ("TRUE", "FALSE")
         if token.kind == "iri" and index > start and value:
             raise Unsupported("`<` without a space after it")
-        if token.kind == "variable" and token.text[1:].startswith("exists__"):
-            raise Unsupported("a variable named exists__…")
 
     def expression(self, start: int, end: int) -> a.Expression:
         """The tokens from `start` to before `end`; EXISTS becomes a variable that stands for its truth."""

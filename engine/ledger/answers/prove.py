@@ -26,7 +26,7 @@ Json = dict[str, Any]
 STEPS = 200_000  # of the search for one row's support
 ATTEMPTS = 200  # ways to support a row or a derivation that are looked at
 MAX_BYTES = 48 << 20  # of the statements shown; a proof file has 64 MiB at most
-DEEPEST = 200  # derivations on derivations
+DEEPEST = 100  # derivations on derivations
 
 Key = tuple[str, str | None, str | None, str | None]
 """One set proof: graph, and the terms that its statements begin with."""
@@ -77,7 +77,7 @@ class Prover:
             parts = self._supported(wanted, truth)
         except Unsupported as error:
             why = f"its form is not proven: {error}"
-        except Exhausted:
+        except (Exhausted, RecursionError):
             why = "the search for its support was given up"
         if parts is None:
             if self.query is not None and isinstance(self.query.root, a.Aggregate):

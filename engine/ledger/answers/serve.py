@@ -37,6 +37,10 @@ def prove_query(kernel: Kernel, params: Json, caller: Caller) -> Json:
             "only answers from the current state are proven", place="as_of",
             remedy="prove single statements of the past with `dappops prove --as-of`",
         )  # fmt: skip
+    if kernel.safe:
+        raise InputError(
+            "opened without its own policy, this node proves no answers", rule="--safe", remedy="open it without --safe"
+        )
     regime = params.get("regime") or HIERARCHY
     text = with_prologue(params["text"])
     with known_anchors(kernel) as anchors, kernel.lock.held():
