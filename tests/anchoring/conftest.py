@@ -1,4 +1,4 @@
-"""A knowledge base with a chain for each module."""
+"""One knowledge base with a chain for all tests of this folder: each counts what it adds itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from engine.kb import KnowledgeBase
 Say = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
     """A knowledge base in a folder; its chain is made by the first anchor."""
     with engine.open(str(tmp_path_factory.mktemp("home"))) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def say(kb: KnowledgeBase) -> Say:
     """Commits one more statement to a graph of a name; returns its IRI."""
     count = iter(range(10**9))

@@ -79,7 +79,9 @@ def transactions(connected: Connected) -> int:
 
 
 def states(kb: KnowledgeBase) -> set[str]:
-    rows = kb.query("SELECT DISTINCT ?s { ?a a dapp:Anchor ; dapp:anchorStatus ?s }")
+    rows = kb.query(
+        'SELECT DISTINCT ?s { ?a a dapp:Anchor ; dapp:anchorStatus ?s ; dapp:onLedger ?c FILTER(STRENDS(STR(?c), "/main")) }'
+    )
     return {str(row[0]).strip("<>").rsplit("#", 1)[-1] for row in rows}  # type: ignore[union-attr]
 
 

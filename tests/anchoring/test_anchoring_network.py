@@ -98,7 +98,7 @@ def events(net: Connected) -> int:
 def test_anchor_becomes_final_when_enough_blocks_follow(
     kb: KnowledgeBase, say: Any, net: Connected, anvil: str, worker: Anchorer
 ) -> None:
-    graph = say("one")
+    graph = say("net-1")
     worker.run(flush=True)
     assert status(kb, graph) == ["AnchorIncluded"]
     asker(anvil)("anvil_mine", hex(CONFIRMATIONS))
@@ -115,7 +115,7 @@ def test_anchor_is_sent_again_when_a_reorganisation_took_it_back(
     kb: KnowledgeBase, say: Any, net: Connected, anvil: str, worker: Anchorer, depth: int
 ) -> None:
     ask = asker(anvil)
-    graph = say("two")
+    graph = say("net-2")
     ask("anvil_mine", "0x1")
     before, point = events(net), ask("evm_snapshot")
     sent = worker.run(flush=True).sent
@@ -141,7 +141,7 @@ def test_anchor_that_was_final_is_taken_back_when_the_network_breaks_its_word(
 ) -> None:
     ask = asker(anvil)
     point = ask("evm_snapshot")
-    graph = say("three")
+    graph = say("net-3")
     [sent] = worker.run(flush=True).sent
     ask("anvil_mine", hex(CONFIRMATIONS + 5))
     worker.run()
@@ -158,7 +158,7 @@ def test_nothing_is_sent_twice_when_no_block_comes(
     kb: KnowledgeBase, say: Any, net: Connected, anvil: str, worker: Anchorer, store: AnchorStore
 ) -> None:
     ask = asker(anvil)
-    graph, before = say("four"), events(net)
+    graph, before = say("net-4"), events(net)
     ask("evm_setAutomine", False)
     try:
         with pytest.raises(BusyError):

@@ -37,7 +37,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "owlready2": ("reasoners/classify/*",),
     "prometheus_client": ("engine/ledger/agreements/probes.py", "engine/orchestration/telemetry/scrape_child.py"),
-    "pyoxigraph": ("engine/*", "reasoners/*", "verifier/answers/*"),
+    "pyoxigraph": ("engine/*", "reasoners/*"),
     "pyopencl": ("engine/accelerators/opencl_probe.py", "engine/accelerators/runners/opencl.py"),
     "pyparsing": ("reasoners/sparql/algebra.py", "reasoners/validate/fallback.py"),
     "pyshacl": ("reasoners/validate/fallback.py",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,28 @@ def test_contract_finds_the_same_batch(world: Any) -> None:
     assert registry.call("batchHolds", *arguments) is True
     arguments[2] = bytes(32)
     assert registry.call("batchHolds", *arguments) is False
+
+
+def test_proof_brings_the_replicas_signatures_along(world: Any, effort: int) -> None:
+    """An anchor on a co-signed chain: its proof needs no node for those who know the co-signers."""
+    if effort == 1:
+        pytest.skip("starts four processes: run with DAPPOPS_EFFORT=full")
+    from engine.ledger.chains import cosigning, managing
+
+    made = managing.create(world.kb, "council", co_signers=3, quorum=2)
+    try:
+        graph = world.kb.graph_iri("counselled")
+        say(world, graph, world.kb.author, "1")
+        told = world.kb.call("anchor", chain="council", flush=True)
+        deadline = time.monotonic() + 60
+        while told["final"] == []:  # until a quorum has executed the block
+            assert time.monotonic() < deadline
+            told = world.kb.call("anchor", chain="council")
+        file = world.prove(graph)
+        assert len(file["checkpoints"]) == 1
+        members = frozenset(cosigning.known(made).members)
+        report = verifier.verify(file, trust=Trust(co_signers=members, quorum=2))
+        assert report.holds
+        assert not any(check.state == "not checked" for check in report.checks)
+    finally:
+        cosigning.stop(made)
