@@ -31,7 +31,13 @@ from answers_queries import FORMS, Ask, Queries  # noqa: E402
 from answers_trial import Court, Tally, comparable  # noqa: E402
 from answers_world import World  # noqa: E402
 
+from verifier import verify  # noqa: E402
+
 PER_FILL = 40  # queries before the graphs are filled anew
+SPEEDS = (
+    ("SELECT ?c ?l { ?c rdfs:label ?l }", 1_000), ("SELECT ?c ?d { ?c a ?d }", 2_000),
+    ("SELECT ?c ?d { ?c rdfs:subClassOf+ ?d }", 1_000), ("SELECT ?c ?l { ?c a owl:Class OPTIONAL { ?c skos:altLabel ?l } }", 500),
+)  # fmt: skip
 PER_QUERY = 2  # times a proof is tampered with
 
 
@@ -52,9 +58,26 @@ def main() -> None:
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "home")
+        speeds = [speed(world, *one) for one in SPEEDS]
         soak(options, rng, tally, world)
         world.close()
-    report(options, tally, time.process_time() - started)
+    report(options, tally, speeds, time.process_time() - started)
+
+
+def speed(world: World, text: str, limit: int) -> dict[str, Any]:
+    """Seconds to prove and to verify an answer from the shipped graph, and the file's size; the second run counts."""
+    for _ in range(2):
+        start = time.perf_counter()
+        answer = world.kb.prove_query(text, limit=limit)
+        proved = time.perf_counter()
+        body = json.dumps(answer["proof"], separators=(",", ":"))
+        dumped = time.perf_counter()
+        assert verify(body).holds
+        done = time.perf_counter()
+    return {
+        "query": text, "rows": len(answer["rows"]), "prove_seconds": round(proved - start, 3),
+        "verify_seconds": round(done - dumped, 3), "bytes": len(body),
+    }  # fmt: skip
 
 
 def soak(options: argparse.Namespace, rng: random.Random, tally: Tally, world: World) -> None:
@@ -107,7 +130,7 @@ def second(court: Court, ask: Ask, opinion: rdflib.Dataset) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def report(options: argparse.Namespace, tally: Tally, seconds: float) -> None:
+def report(options: argparse.Namespace, tally: Tally, speeds: list[dict[str, Any]], seconds: float) -> None:
     """Print, write, and end with 1 when something is wrong."""
     kinds = ("proven", "conditional", "unproven", "failed")
     print(f"{'form':22}{'queries':>8}{'aside':>7}" + "".join(f"{k:>12}" for k in kinds))
@@ -115,11 +138,15 @@ def report(options: argparse.Namespace, tally: Tally, seconds: float) -> None:
         rows = tally.rows.get(form, Counter())
         print(f"{form:22}{tally.queries[form]:8}{tally.aside[form]:7}" + "".join(f"{rows[k]:12}" for k in kinds))
     result: dict[str, Any] = {
-        "seed": options.seed, "queries": tally.queries.total(), "cpu_seconds": round(seconds),
+        "seed": options.seed, "queries": tally.queries.total(), "cpu_seconds": round(seconds), "speed": speeds,
         "forms": {f: {"queries": tally.queries[f], "aside": tally.aside[f], **tally.rows.get(f, {})} for f in FORMS},
         "no_answers": dict(tally.lies), "tampered": dict(tally.tampered), "tampered_total": tally.tampered.total(),
         "redundant": tally.redundant, "rdflib": dict(tally.opinions), "differ": tally.differ[:50], "wrong": tally.wrong[:50],
     }  # fmt: skip
+    for one in speeds:
+        print(
+            f"{one['rows']:6} rows, proven {one['prove_seconds']} s, verified {one['verify_seconds']} s, {one['bytes']:,} bytes: {one['query']}"
+        )
     print(f"rows that are no answers: {dict(tally.lies)}")
     print(
         f"tampered proofs that failed: {tally.tampered.total()} {dict(tally.tampered)}; needless parts: {tally.redundant}"

@@ -41,7 +41,9 @@ def demo(
 
     settings = Settings(seed=seed, mode=mode, source=source, opencl=opencl)
     if quick:
-        settings = replace(settings, measure=0.2, learn=15.0)
+        settings = replace(
+            settings, measure=0.2, learn=15.0, until_period=24.0, period=8.0, witnesses_ready=9.0, afterwards=14.0
+        )
     with context.open(makes=True) as kb, ExitStack() as stack:
         show = stack.enter_context(_Shown(quiet=context.json))
         story = stack.enter_context(playing(Story(kb, settings, fresh=fresh, keep=keep, progress=show.progress)))

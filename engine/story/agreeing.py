@@ -40,8 +40,6 @@ KINDS = {"DigestLog": "frame-digest", "ConsentRegister": "consent-entry", "Reven
 """Which kind of transaction a template's contract takes."""
 SHARES = {"audience-union": 40, "mogplay-makers": 20, "northern-broadcast": 20}
 ORGANISER = 20  # its share of a hundred
-PERIOD = 20.0  # seconds of an agreement's first period
-AFTER = 45.0  # seconds from signing to the first period: provisioning lies between
 VOTING = 60.0  # seconds for votes and settlement
 OBJECTIVES = [
     {"metric": "Reachability", "atLeast": "0.95", "tolerance": "0.05", "label": "hosts answer"},
@@ -181,14 +179,17 @@ def _agreements(stage: Stage, told: Told, connected: Connected) -> list[dict[str
     """One agreement with each provider of the plan: proposed, answered, signed by both, opened with deposits."""
     made = []
     measured = stage.left[4]["plan"]["placements"]
-    for terms in terms_from_plan(stage.kb, stage.application, decision=stage.left[4]["decision"], seconds=PERIOD):
+    for terms in terms_from_plan(
+        stage.kb, stage.application, decision=stage.left[4]["decision"], seconds=stage.settings.period
+    ):
         provider = tail(terms["provider"])
         label = next(p["provider"] for p in measured if _short(p["provider"]) == provider)
         account = told.data["accounts"][_short(label)]
         hosts = _hosts(stage, terms["provider"])
         given = {
             **terms, "agreement": provider, "providerAccount": account, "consumerAccount": stage.kb.author,
-            "start": f"+{AFTER:g}", "seconds": PERIOD, "settleWithin": VOTING, "witnessFee": "0.000001",
+            "start": f"+{stage.settings.until_period:g}", "seconds": stage.settings.period,
+            "settleWithin": VOTING, "witnessFee": "0.000001",
             "objectives": OBJECTIVES, "witnesses": told.data["witnesses"],
             "measure": [{"http": f"dapp://{host_name(h)}/healthz", "every": 1, "timeout": 2} for h in hosts],
         }  # fmt: skip

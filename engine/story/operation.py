@@ -29,10 +29,8 @@ from engine.story.live import Following, Load
 from engine.story.stage import Settings, Stage, Told
 
 READY = 120.0  # seconds for all units to answer
-BOOT = 14.0  # seconds for agreements to be signed and witnesses to be ready, before learning begins
 RECORDS = {"plan-provider-record", "plan-reputation"}
 """Rules of the plan that read how a provider did."""
-AFTERWARDS = 25.0  # seconds of an agreement's period after the moment something breaks
 
 
 @dataclass
@@ -178,7 +176,10 @@ def operate(stage: Stage, live: Live) -> Told:
             fault = faults.draw(settings.seed, candidates)
             stage.progress("agree on the next period", 0, None)
             period = settling.NextPeriod(
-                stage, live.load, start=BOOT + settings.learn, seconds=round(fault.delay + AFTERWARDS)
+                stage,
+                live.load,
+                start=settings.witnesses_ready + settings.learn,
+                seconds=round(fault.delay + settings.afterwards),
             )
             told.say(
                 f"the next period of {len(period.agreements)} agreements is signed and opened; witnesses wait for it"

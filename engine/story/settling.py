@@ -27,7 +27,7 @@ from engine.ledger.chains import cosigning, managing
 from engine.ledger.contracts import Contract
 from engine.orchestration.deployments import tail
 from engine.story import agreeing
-from engine.story.agreeing import COUNCIL, MAIN, PERIOD, anchor
+from engine.story.agreeing import COUNCIL, MAIN, anchor
 from engine.story.live import Load, ask
 from engine.story.stage import Stage, Told
 
@@ -168,7 +168,9 @@ def first_period(stage: Stage, told: Told, load: Load) -> list[dict[str, Any]]:
     now = time.time()
     if any(a["start"] < now - LATE for a in agreements):  # provisioning took longer, or a run was resumed
         with managing.connect(stage.kb, settling) as connected:
-            agreements = [agreeing.renewed(stage, a, connected, start="+8", seconds=PERIOD) for a in agreements]
+            agreements = [
+                agreeing.renewed(stage, a, connected, start="+12", seconds=stage.settings.period) for a in agreements
+            ]
         told.say("the period agreed first had begun before the hosts were up: agreed anew for the next one")
     stage.progress("witnesses measure", 0, None)
     outcomes = witnessed(stage, load, agreements)

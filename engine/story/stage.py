@@ -28,6 +28,10 @@ class Settings:
     learn: float = 30.0
     patience: float = 60.0
     recovery: float = 45.0
+    until_period: float = 45.0  # from an agreement's signing to its first period: provisioning lies between
+    period: float = 20.0  # of an agreement
+    witnesses_ready: float = 14.0  # before the next period's witnesses may be disturbed by nothing
+    afterwards: float = 25.0  # of the next period, after the moment something breaks
     frame_rate: float = 4.0
     cameras: int = 3
 
