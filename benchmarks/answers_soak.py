@@ -144,9 +144,8 @@ def report(options: argparse.Namespace, tally: Tally, speeds: list[dict[str, Any
         "redundant": tally.redundant, "rdflib": dict(tally.opinions), "differ": tally.differ[:50], "wrong": tally.wrong[:50],
     }  # fmt: skip
     for one in speeds:
-        print(
-            f"{one['rows']:6} rows, proven {one['prove_seconds']} s, verified {one['verify_seconds']} s, {one['bytes']:,} bytes: {one['query']}"
-        )
+        told = f"proven {one['prove_seconds']} s, verified {one['verify_seconds']} s, {one['bytes']:,} bytes"
+        print(f"{one['rows']:6} rows, {told}: {one['query']}")
     print(f"rows that are no answers: {dict(tally.lies)}")
     print(
         f"tampered proofs that failed: {tally.tampered.total()} {dict(tally.tampered)}; needless parts: {tally.redundant}"

@@ -23,6 +23,7 @@ from xml.parsers import expat
 
 import pyoxigraph as ox
 
+from engine.catalogue.nesting import too_deep
 from engine.catalogue.records import Record
 from engine.errors import InputError, did_you_mean
 from engine.resources import files
@@ -205,6 +206,8 @@ class _Source:
             data = source.read()
             try:
                 text = data.decode("utf-8")
+                if too_deep(text):
+                    raise _syntax(self.path, "nested too deeply", None, None)
                 document = json.loads(
                     text, object_pairs_hook=self._object, parse_float=self._number, parse_constant=self._number
                 )

@@ -291,3 +291,19 @@ def test_long_chain_of_derivations_is_proven_or_labelled_without_breaking(small:
         assert states == [PROVEN] * 59
     finally:
         small.kb.commit(small.graphs[1], [], chain)
+
+
+def test_what_one_file_showed_of_the_policy_decides_nothing_in_a_file_with_more_graphs(small: World) -> None:
+    text = f"ASK {{ {small.mine[0]} ex:p3 ?y }}"  # true: n0 p4 m0, and p4 is below p3
+    proof = small.kb.prove_query(f"{PREFIX}ASK {{ {small.mine[1]} ex:p3 ?y }}")["proof"]
+    answer = proof["answer"]
+    fewer = {
+        **answer,
+        "query": answer["query"].replace(str(small.mine[1]), str(small.mine[0])),
+        "graphs": answer["policy"],
+    }
+    assert [v.status for v in judged({**proof, "answer": fewer}).rows] == [PROVEN]  # of a node with no graph but policy
+    truth = small.kb.prove_query(PREFIX + text)["proof"]["answer"]["truth"]
+    assert truth is True
+    more = {**fewer, "graphs": answer["graphs"]}
+    assert [v.status for v in judged({**proof, "answer": more}).rows] == [FAILED]

@@ -23,7 +23,14 @@ print(sorted({'pyoxigraph', 'rdflib', 'engine.kb', 'rich', 'numpy'} & set(sys.mo
 """
 
 
-GROUPS = {"chain", "contract", "function", "name", "sla", "witness"}  # commands with commands of their own; those have the options
+GROUPS = {
+    "chain",
+    "contract",
+    "function",
+    "name",
+    "sla",
+    "witness",
+}  # commands with commands of their own; those have the options
 
 
 # -- usage -----------------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class Known(Facts):
         self._policy: Policy | None = None
         if self.policy and all(name in self._whole for name in self.policy):
             whole = [self._whole[name] for name in self.policy]
-            key = (node, *((one.name, one.root) for one in whole))
+            key = (node, self.public, *((one.name, one.root) for one in whole))
             self._policy = _POLICIES.get(key, lambda: _policy(whole))
             self.shared = self._policy.derivable
 
