@@ -43,3 +43,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"conformance data not at {folder}: set DAPPOPS_DATA")
     return folder
+
+
+LONGEST = ("tests/story/", "tests/orchestration/", "tests/kernel/test_crash.py", "tests/agreements/", "tests/contracts/")
+"""What takes longest, or waits most, begins first: the last worker must not be left alone with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files for several workers; within a file nothing changes."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT).as_posix()
+        return next((n for n, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)

@@ -15,6 +15,7 @@ from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
+    from engine.orchestration.named import Named
     from engine.orchestration.runtime import Pass, Runtime
 
 STYLES = {"Running": "green", "Failed": "red", "Lost": "red", "Degraded": "yellow"}
@@ -36,9 +37,14 @@ STYLES = {"Running": "green", "Failed": "red", "Lost": "red", "Degraded": "yello
 @click.option(
     "--programs", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the units' programs."
 )
+@click.option(
+    "--name", "names", metavar="NAME=UNIT", multiple=True,
+    help="Let a registered name follow a unit, wherever it is moved; repeatable. With --watch for as long as that lasts.",
+)  # fmt: skip
+@click.option("--chain", default="main", show_default=True, help="With --name: the chain it is registered on.")
 def deploy(
     context: Context, application: str | None, mode: str, watch: bool, stop: bool, dry_run: bool, fresh: bool,
-    timeout: float, programs: Path | None,
+    timeout: float, programs: Path | None, names: tuple[str, ...], chain: str,
 ) -> None:  # fmt: skip
     """Start APPLICATION's units as its newest plan says. They keep running when this ends; --stop ends them.
 
@@ -57,17 +63,32 @@ def deploy(
             made = deployments.deploy(kb, iri, programs=programs, dry_run=True)
             context.emit(made, lambda: show_changes(made))
             raise click.exceptions.Exit(1 if made["problems"] else 0)
+        runtime.followers += [named(kb, text, chain, iri) for text in names]
         with runtime.up(fresh=fresh):
             runtime.reconcile_once(publish_now=True)  # what died while nobody watched is to be started anew
             made = deployments.deploy(kb, iri, programs=programs)
             if not context.json:
                 show_changes(made)
             watched = keep(context, runtime, timeout=timeout, watch=watch)
+            if runtime.follower_problem is not None:
+                raise runtime.follower_problem
             result = {**made, "runtime": runtime.describe(), **status_json(kb, load=True)}
     if not context.json or not watch:
         context.emit(result, lambda: show_deployed(result))
     if made["problems"] or not watched:
         raise click.exceptions.Exit(1)
+
+
+def named(kb: KnowledgeBase, text: str, chain: str, application: str) -> Named:
+    """A name that follows a unit, as `--name` says it."""
+    from engine.ledger.chains import managing
+    from engine.ledger.naming.names import check_name
+    from engine.orchestration.named import Named
+
+    name, equals, unit = text.partition("=")
+    if not equals or not unit:
+        raise click.UsageError(f"--name {text}: write NAME=UNIT, such as rehearsal.live=player-gateway")
+    return Named(kb, check_name(name), unit, lambda: managing.connect(kb, chain), application=application)
 
 
 def keep(context: Context, runtime: Runtime, *, timeout: float, watch: bool) -> bool:

@@ -139,6 +139,12 @@ def _ledgers(stage: Stage, told: Told) -> list[dict[str, Any]]:
     return found
 
 
+def stop_ledgers(home: Path | None) -> None:
+    """End what serves and co-signs the home's chains; their data stays."""
+    for found in ledgers.records(home) if home is not None else ():
+        cosigning.stop(found)
+
+
 def _choose(stage: Stage, told: Told) -> dict[str, str]:
     """Which ledger each kind of transaction uses, by rules."""
     made = stage.kb.call("choose_ledger", application=stage.application, author=stage.kb.author)

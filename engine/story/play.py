@@ -111,6 +111,7 @@ class Story:
             self.live = None
         if not self.keep:
             functions.stop_broker(self.kb.home)
+            agreeing.stop_ledgers(self.kb.home)
 
     # -- the whole --------------------------------------------------------------------------------------------------
     def summary(self) -> dict[str, Any]:

@@ -15,8 +15,11 @@ from orchestration_harness import PATIENCE, eventually, need_namespaces, process
 import engine
 from engine.errors import BusyError, InputError, NotAvailableError
 from engine.kb import KnowledgeBase
+from engine.ledger import naming
+from engine.ledger.chains import managing
 from engine.orchestration import glance
 from engine.orchestration.deployments import deploy, migrate, restart, tail, undeploy
+from engine.orchestration.named import Named
 from engine.orchestration.runtime import Pass, Runtime
 from reasoners.vocab import DAPP
 
@@ -90,12 +93,15 @@ def test_application_runs_as_planned_and_the_graph_says_so(home: Path, mode: str
         assert set(states(kb).values()) == {"Pending"}, "nothing is watched, so nothing is said"
 
 
-def test_peers_are_told_where_the_others_are_and_when_one_moves(home: Path) -> None:
-    with engine.open(home) as kb:
+def test_peers_and_the_name_are_told_where_units_are_and_when_one_moves(home: Path) -> None:
+    with engine.open(home) as kb, managing.connect(kb, "main") as chain:
         names = deployed(kb)
         with started(kb, "plain") as runtime:
+            follow = Named(kb, "shop.live", "basket", lambda: managing.connect(kb, "main"))
+            runtime.followers.append(follow)
             until(runtime, lambda p: p.ready)
             before = runtime.endpoints()
+            assert naming.resolve(chain, "shop.live").endpoints == (before["basket"],)
             far = runtime.fabric.topology.hosts["far-1"].iri
             migrate(kb, names["basket"], far)
             until(runtime, lambda p: p.ready and p.seen[names["basket"]].host == "far-1")
@@ -106,6 +112,8 @@ def test_peers_are_told_where_the_others_are_and_when_one_moves(home: Path) -> N
             assert {u: e for u, e in before.items() if u != "basket"}.items() <= runtime.endpoints().items(), (
                 "others stay"
             )
+            assert naming.resolve(chain, "shop.live").endpoints == (runtime.endpoints()["basket"],)
+            assert (follow.moves, runtime.follower_problem) == (1, None)
             runtime.down()
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from story_runs import command, played, steps_of, told
 
@@ -63,6 +64,8 @@ def test_story_goes_on_and_says_what_it_lacks_when_it_was_killed_and_hosts_are_p
     assert summary["rootCauseRight"], steps[10]["lines"]
     assert summary["refusedActions"] >= 1
     assert summary["stuck"] == []
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(home) in " ".join(p.info["cmdline"] or ())]
+    assert left == [], "what serves and co-signs chains ends with the story"
     broken = {a["provider"].rsplit("/", 1)[-1] for a in steps[10]["data"]["settled"] if a["state"] == "violated"}
     assert broken == set(summary["avoided"]), steps[10]["lines"]
     # and anyone can look again, with nothing running
