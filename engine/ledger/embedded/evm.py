@@ -26,7 +26,6 @@ from rlp.exceptions import RLPException
 from engine.errors import InputError, IntegrityError
 from engine.graph.hashing import keccak256
 from engine.ledger.chain import Address, Log, Reverted
-from engine.ledger.embedded.depth import deep
 from engine.ledger.embedded.rules import next_header, vm_class
 from engine.ledger.embedded.schedule import Genesis, Rules
 from engine.ledger.embedded.store import Row, Store
@@ -155,10 +154,6 @@ class Block:
 
         InputError when it cannot be in this block at all.
         """
-        with deep():
-            return self._apply(signed, keep)
-
-    def _apply(self, signed: bytes, keep: Callable[[Outcome], bool]) -> Outcome:
         transaction, sender = checked(signed, self._decode, self.chain_id)
         try:
             self._vm.validate_transaction_against_header(self.header, transaction)

@@ -20,10 +20,10 @@ from eth_hash.auto import keccak
 
 from engine.errors import IntegrityError
 from engine.graph.hashing import keccak256
-from engine.ledger.embedded.depth import usual
+from engine.ledger.embedded.depth import settle
 from engine.ledger.embedded.schedule import name_at
 
-usual()
+settle()
 setattr(keccak, "hasher", keccak256)  # five times as fast as the default, pycryptodome  # noqa: B010
 
 FREE = 0

@@ -15,7 +15,6 @@ from trie.hexary import HexaryTrie
 
 from engine.graph.hashing import keccak256
 from engine.ledger.chain import Reverted
-from engine.ledger.embedded.depth import deep
 from engine.ledger.embedded.evm import Source, hexed, returned
 from engine.ledger.embedded.rules import vm_class
 from engine.ledger.embedded.schedule import Rules
@@ -63,8 +62,7 @@ class View:
         if value and state.get_balance(sender) < value:
             state.set_balance(sender, value)
         run = state.computation_class.apply_create_message if to is None else state.computation_class.apply_message
-        with deep():
-            return returned(run(state, message, context))
+        return returned(run(state, message, context))
 
     def estimate(self, *, sender: bytes, to: bytes | None, data: bytes, value: int) -> int:
         """The least gas with which a message succeeds, to about one part in a hundred; Reverted when none is enough."""
@@ -94,8 +92,7 @@ class View:
             validate=lambda: None, access_list=(), y_parity=0, r=1, s=1,
         )  # fmt: skip
         try:
-            with deep():
-                computation = vm.state.apply_transaction(spoof)
+            computation = vm.state.apply_transaction(spoof)
             returned(computation)
         except Reverted as error:
             return 0, error
