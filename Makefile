@@ -41,10 +41,10 @@ run: setup host ## play the whole story of the flagship application, on this mac
 	$(DAPPOPS) demo
 
 test: setup host contracts/node_modules/.ready ## the tests, quick effort (under 10 minutes on 2 cores)
-	$(PY) -m pytest -q -n 3 --dist loadfile
+	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: setup host contracts/node_modules/.ready ## the same tests at full effort
-	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 3 --dist loadfile
+	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff, mypy --strict, import contracts
 	$(VENV)/bin/ruff check .
