@@ -326,7 +326,12 @@ def read_decision(view: View, iri: ox.NamedNode) -> Record:
     chosen = {(p.unit, p.offer) for p in placements}
     purpose = read.text(iri, DAPP.purpose) or ""
     candidates = tuple(read.candidate(n, chosen) for n in read.owned(iri, DAPP.hasCandidate))
-    if purpose in ("recommend", "compose", "control", "ledger"):  # these place nothing: what they choose is what they rank first
+    if purpose in (
+        "recommend",
+        "compose",
+        "control",
+        "ledger",
+    ):  # these place nothing: what they choose is what they rank first
         candidates = tuple(replace(c, chosen=c.eligible and c.rank == 1) for c in candidates)
     return Record(
         purpose=purpose,

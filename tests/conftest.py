@@ -45,7 +45,13 @@ def shared_data() -> Path:
     return folder
 
 
-LONGEST = ("tests/story/", "tests/orchestration/", "tests/kernel/test_crash.py", "tests/agreements/", "tests/contracts/")
+LONGEST = (
+    "tests/story/",
+    "tests/orchestration/",
+    "tests/kernel/test_crash.py",
+    "tests/agreements/",
+    "tests/contracts/",
+)
 """What takes longest, or waits most, begins first: the last worker must not be left alone with it."""
 
 

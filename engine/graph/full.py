@@ -72,8 +72,9 @@ class FullRegime:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._store = None
-        gc.collect()  # RocksDB's lock goes with the last reference, which may sit in a cycle
+        if self._store is not None:
+            self._store = None
+            gc.collect()  # RocksDB's lock goes with the last reference, which may sit in a cycle
 
 
 def _files(pattern: str, *, checks: bool) -> list[Path]:

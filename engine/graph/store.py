@@ -14,6 +14,7 @@ that recovery can tell whether a change reached it. The store never fsyncs by it
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -178,8 +179,10 @@ class StoreView:
     def close(self) -> None:
         """Flush and let go of the lock (held until the Store object is gone)."""
         self.flush()
+        alone = sys.getrefcount(self.store) == 2  # this attribute and the argument
         del self.store
-        gc.collect()  # RocksDB lets go when the last reference is gone, and views may sit in reference cycles
+        if self.folder is not None and not alone:
+            gc.collect()  # RocksDB lets go when the last reference is gone, and views may sit in reference cycles
 
     # -- reading ----------------------------------------------------------------------------------------------------
     def view(self, *graphs: GraphName) -> View:

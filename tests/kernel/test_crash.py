@@ -68,7 +68,7 @@ def test_commit_survives_kill_between_any_two_writes(template: Path, tmp_path: P
     shutil.copytree(template, home)
     _, _, steps = run_writer(home, 0, 1)
     assert steps > 10 * COMMITS / 2
-    kills = 10 if effort == 1 else 240
+    kills = 5 if effort == 1 else 240
     rng = random.Random(7)
     chosen = [1 + i % steps for i in range(kills)] if kills >= steps else sorted(rng.sample(range(1, steps + 1), kills))
     done: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def test_commit_survives_kill_at_random(template: Path, tmp_path: Path, effort: 
     rng = random.Random(11)
     newest = 0
     done: Counter[str] = Counter()
-    for number in range(4 if effort == 1 else 60):
+    for number in range(2 if effort == 1 else 60):
         status, acknowledged, _ = run_writer(home, 0, 500 + number, commits=5000, kill_after=0.3 + rng.random())
         assert status == -signal.SIGKILL
         newest = max([newest, *acknowledged])
@@ -104,7 +104,7 @@ def test_store_behind_the_log_is_redone_after_power_loss(template: Path, tmp_pat
     """SQLite is synced, the store's write-ahead log loses its tail at a random byte."""
     rng = random.Random(3)
     redone = 0
-    for number in range(3 if effort == 1 else 30):
+    for number in range(2 if effort == 1 else 30):
         home = tmp_path / f"kb{number}"
         shutil.copytree(template, home)
         _, acknowledged, _ = run_writer(home, 120 + rng.randrange(300), 900 + number, commits=5000, flush=10_000)

@@ -91,7 +91,7 @@ def test_views_equal_the_log_after_random_history(seed: int, tmp_path: Path, eff
             world = Universe(kb, authors, rng)
             outcomes: dict[str, int] = {"ok": 0, "refused": 0}
             states: dict[int, set[str]] = {}
-            for step in range(30):
+            for step in range(16 if effort == 1 else 30):
                 author = rng.choice(authors)
                 graph = rng.choice(["main", "other"])
                 held = [q.triple for q in kb.quads(graph=kb.graph_iri(graph, author))]
