@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 MOST_SECONDS, MOST_RATE, MOST_WORKERS = 3600.0, 300.0, 64
 PATIENCE = 2.0  # seconds for one request
 CONSENT_TRIES = 60  # half a second apart
+ASK_AGAIN = 2.0  # seconds between two consents of one phone
 GRACE = 0.25  # seconds a request may start behind its time
 WIDTH, HEIGHT = 160, 120
 PLACES = ("stage", "crowd", "balcony")
@@ -138,6 +139,7 @@ class Run:
         self.causes: dict[str, int] = {}
         self.wanted: dict[str, float] = {}
         self.sent_at: dict[str, float] = {}
+        self.asked_at: dict[str, float] = {}
         self.cameras = [Camera(n, told.seed) for n in range(told.cameras if told.phones else 0)]
         self.due: queue.Queue[tuple[float, str, Camera | None] | None] = queue.Queue(maxsize=MOST_WORKERS * 2)
         self.stop = threading.Event()
@@ -169,6 +171,8 @@ class Run:
                 continue
             status, age, cause = self.request(kept, kind, camera, at)
             spent = time.monotonic() - due
+            if status == 403 and camera is not None and self._may_ask(camera, at):
+                self._agrees(camera)  # nobody there knows of the consent (any more): the owner says it again
             good = 200 <= status < 300
             self.count(
                 kind, sent=1, ok=int(good), throttled=int(status == 429), errors=int(not good and status != 429),
@@ -226,19 +230,31 @@ class Run:
         """Every phone's owner agrees, as an application would ask before it films; tried on while the way is not open."""
         for camera in self.cameras:
             for _ in range(CONSENT_TRIES):
-                connection = http.client.HTTPConnection(self.told.phones[0], self.told.phones[1], timeout=PATIENCE)
-                try:
-                    connection.request("PUT", f"/consent/{camera.id}", b'{"granted": true}', {"Dappops-Budget": "2"})
-                    if connection.getresponse().status == 200:
-                        break
-                except (OSError, http.client.HTTPException):
-                    pass
-                finally:
-                    connection.close()
+                if self._agrees(camera):
+                    break
                 if self.stop.wait(0.5):
                     return
             else:
                 self.count("phones", cause=f"no consent of {camera.id} could be told")
+
+    def _agrees(self, camera: Camera) -> bool:
+        """Tell the relay that a phone's owner consents; whether it was taken."""
+        connection = http.client.HTTPConnection(self.told.phones[0], self.told.phones[1], timeout=PATIENCE)
+        try:
+            connection.request("PUT", f"/consent/{camera.id}", b'{"granted": true}', {"Dappops-Budget": "2"})
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _may_ask(self, camera: Camera, at: float) -> bool:
+        """Whether an owner may be bothered again: every few seconds at most."""
+        with self.lock:
+            if at - self.asked_at.get(camera.id, -1e9) < ASK_AGAIN:
+                return False
+            self.asked_at[camera.id] = at
+            return True
 
     def report(self) -> None:
         """One line a second."""

@@ -195,10 +195,10 @@ def operate(stage: Stage, live: Live) -> Told:
             finally:
                 trouble.cancel()
             report = _report(told, live, trouble, incident, resolved)
+            told.say("the period in which it broke, and which ends before it is repaired:")
+            report["settled"] = period.finish(told)
             for injection in live.injected:
                 injection.undo()
-            told.say("the period in which it broke:")
-            report["settled"] = period.finish(told)
             report["replan"] = _replan(stage, told, live, resolved)
             report["name"] = _resolved(stage)
             moves = live.name.moves if live.name is not None else 0

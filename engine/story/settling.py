@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def first_period(stage: Stage, told: Told, load: Load) -> list[dict[str, Any]]:
         told.say("the period agreed first had begun before the hosts were up: agreed anew for the next one")
     stage.progress("witnesses measure", 0, None)
     outcomes = witnessed(stage, load, agreements)
-    return concluded(stage, told, agreements, outcomes)
+    return concluded(stage, told, agreements, outcomes, _settled(stage, agreements))
 
 
 def witnessed(
@@ -193,6 +194,7 @@ class NextPeriod:
         self.stage, self.load = stage, load
         self.problem: DappopsError | None = None
         self.outcomes: list[dict[str, Any]] = []
+        self.done: dict[str, dict[str, Any]] = {}
         self._ready: set[tuple[str, str]] = set()
         settling = stage.left[7]["chosen"].get("settlement", MAIN)
         before = stage.left[9]["settled"]
@@ -214,6 +216,7 @@ class NextPeriod:
 
         try:
             self.outcomes = witnessed(self.stage, self.load, self.agreements, hear)
+            self.done = _settled(self.stage, self.agreements)  # in time, whatever else takes how long
         except DappopsError as error:
             self.problem = error
 
@@ -224,22 +227,33 @@ class NextPeriod:
         if self.problem is not None:
             told.say(f"the second period was not witnessed: {self.problem.message}")
             return []
-        return concluded(self.stage, told, self.agreements, self.outcomes)
+        return concluded(self.stage, told, self.agreements, self.outcomes, self.done)
+
+
+def _settled(stage: Stage, agreements: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settle agreements whose witnesses have voted, judge and assess: version -> what came of it; those without are left out."""
+    done = {}
+    for agreement in agreements:
+        with suppress(BusyError):  # no quorum: it expires
+            done[agreement["version"]] = sla.conclude(stage.kb, agreement["version"])
+    return done
 
 
 def concluded(
-    stage: Stage, told: Told, agreements: list[dict[str, Any]], outcomes: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Settle agreements whose witnesses have voted, judge and assess; one line each."""
+    stage: Stage, told: Told, agreements: list[dict[str, Any]], outcomes: list[dict[str, Any]],
+    settled: dict[str, dict[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Say how each agreement ended, a line each, and what the reputations are."""
     made = []
     for agreement in agreements:
         votes = [o for o in outcomes if o.get("version") == agreement["version"]]
         violated = sum(o.get("violated") is True for o in votes)
         kept = sum(o.get("violated") is False for o in votes)
-        try:
-            done = sla.conclude(stage.kb, agreement["version"])
-        except BusyError as error:
-            told.say(f"  {tail(agreement['provider'])}: not settled: {error.message}")
+        done = settled.get(agreement["version"])
+        if done is None:
+            told.say(
+                f"  {tail(agreement['provider'])}: not settled: {kept} votes kept, {violated} violated are no quorum"
+            )
             continue
         state = done["settled"]["state"]
         made.append(

@@ -48,7 +48,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "rdflib": (
         "engine/graph/dataset.py", "reasoners/derive/analysis.py", "reasoners/sparql/algebra.py",
-        "reasoners/sparql/footprint.py", "reasoners/sparql/packed.py", "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
+        "reasoners/sparql/footprint.py", "reasoners/sparql/packed.py",
+        "reasoners/validate/fallback.py", "reasoners/validate/sparql_parse.py",
     ),
     "rich": ("engine/commands/*",),
     "scipy": ("reasoners/audit/beta.py",),
