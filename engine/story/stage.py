@@ -81,6 +81,12 @@ class Stage:
             held = [q.triple for q in self.kb.quads(graph=graph)]
             if held:
                 self.kb.commit(graph, (), held, message="a new rehearsal: what the last one observed is retracted")
+        graph = self.kb.graph_iri("agreements")
+        told = [q.triple for q in self.kb.quads(graph=graph) if str(q.subject).startswith(f"<{graph}/reputation/")]
+        if told:
+            self.kb.commit(
+                graph, (), told, message="a new rehearsal: reputations are reckoned anew once something is settled"
+            )
 
     @property
     def application(self) -> str:
