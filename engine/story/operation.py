@@ -345,7 +345,7 @@ def _replan(stage: Stage, told: Told, live: Live, resolved: Resolved | None) -> 
     live.runtime.run(lambda done: done.settled and done.ready, READY)
     why = "nobody's record speaks against them"
     if blamed:
-        why = f"avoids {', '.join(tail(b) for b in blamed)}: by {' and '.join(_against(stage, made['decision'])) or 'chance'}"
+        why = f"avoids {', '.join(tail(b) for b in blamed)}, by {' and '.join(_against(stage, made['decision'])) or 'chance'}"
     told.say(f"planned anew on {', '.join(providers)}: {why}")
     return report
 
