@@ -6,7 +6,7 @@ is there stays, what is gone is removed, a second call changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -19,7 +19,7 @@ from engine.accelerators import devices, library, profiles
 from engine.accelerators.library import describe
 from engine.errors import InputError, did_you_mean
 from engine.graph.kernel import Kernel
-from engine.graph.service import Caller, Json, method
+from engine.graph.service import Caller, Json, author_of, method, replace_mine
 from reasoners.compose import Choice, Options, Request, combination_triples, compose, request_triples
 from reasoners.decision import labels
 from reasoners.graph import View
@@ -43,7 +43,7 @@ def publish_devices(kernel: Kernel, params: Json, caller: Caller) -> Json:
         ours = subject == node or subject.startswith(f"{node}/")
         return ours and (triple.predicate in devices.SAID or triple.subject not in described)
 
-    return {**_replace(kernel, params, caller, graph, mine, made, f"devices of {found.host}"), "node": node}
+    return {**replace_mine(kernel, params, caller, graph, mine, made, f"devices of {found.host}"), "node": node}
 
 
 @method
@@ -60,7 +60,7 @@ def publish_functions(kernel: Kernel, params: Json, caller: Caller) -> Json:
         part = not rest or rest in variants or rest.startswith("parameter/")
         return name in library.FUNCTIONS and part and triple.predicate in said
 
-    return _replace(kernel, params, caller, graph, mine, made, "function library")
+    return replace_mine(kernel, params, caller, graph, mine, made, "function library")
 
 
 @method
@@ -75,7 +75,7 @@ def publish_profiles(kernel: Kernel, params: Json, caller: Caller) -> Json:
         made += profiles.profile_triples(graph, each, device)
     subjects = {t.subject for t in made}
     count = len(params["profiles"])
-    return _replace(kernel, params, caller, graph, lambda t: t.subject in subjects, made, f"{count} profiles")
+    return replace_mine(kernel, params, caller, graph, lambda t: t.subject in subjects, made, f"{count} profiles")
 
 
 @cache
@@ -92,7 +92,7 @@ def choose_function(kernel: Kernel, params: Json, caller: Caller) -> Json:
     `isolation` (box or level), `unit`, `node` (IRIs; the node of this host by default), weights `time` and `energy`,
     `caution`, `misses`.
     """
-    author = _author(kernel, params)
+    author = author_of(kernel, params)
     with kernel.lock.held():
         view = kernel.memory_view()
         rules = kernel.gate.rules
@@ -131,7 +131,7 @@ def choose_function(kernel: Kernel, params: Json, caller: Caller) -> Json:
 @method
 def function_choices(kernel: Kernel, params: Json, caller: Caller) -> list[Json]:
     """The newest choice for each function of the author's library and each size, as a broker takes them."""
-    author = _author(kernel, params)
+    author = author_of(kernel, params)
     with kernel.lock.held():
         graph = kernel.resolve(FUNCTIONS, author)
         rows = list(kernel.store.view().select(views()["compose-choices"]))
@@ -242,35 +242,4 @@ def _subject(triple: ox.Triple) -> str:
 
 def _graph(kernel: Kernel, params: Json, name: str) -> str:
     with kernel.lock.held():
-        return kernel.resolve(params.get("graph") or name, _author(kernel, params))
-
-
-def _author(kernel: Kernel, params: Json) -> str:
-    author: str = (params.get("author") or kernel.node).lower()
-    return author
-
-
-def _replace(
-    kernel: Kernel,
-    params: Json,
-    caller: Caller,
-    graph: str,
-    mine: Callable[[ox.Triple], bool],
-    triples: Iterable[ox.Triple],
-    message: str,
-) -> Json:
-    """Make `triples` all of what is `mine` in `graph`."""
-    author = _author(kernel, params)
-    with kernel.lock.held():
-        wanted = set(triples)
-        quads = kernel.store.store.quads_for_pattern(None, None, None, ox.NamedNode(graph))
-        there = {q.triple for q in quads if isinstance(q.subject, ox.NamedNode) and mine(q.triple)}
-        removed, added = sorted(there - wanted, key=str), sorted(wanted - there, key=str)
-        receipt = None
-        if removed or added:
-            receipt = kernel.commit(
-                {graph: (removed, added)}, author=author, sign=lambda d: caller.sign(author, d), message=message
-            )
-    return {
-        "graph": graph, "added": len(added), "removed": len(removed), "receipt": receipt.as_json() if receipt else None,
-    }  # fmt: skip
+        return kernel.resolve(params.get("graph") or name, author_of(kernel, params))

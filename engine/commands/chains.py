@@ -303,9 +303,10 @@ def serve(context: Context, name: str, port: int, detach: bool) -> None:
     from engine.ledger import home as chains
     from engine.ledger.chains import cosigning, managing
     from engine.ledger.chains.serving import served
+    from engine.ledger.knowledge import folder_of, keys_of
 
     with context.open() as kb:
-        home, keys = managing.folder_of(kb), managing.keys_of(kb)
+        home, keys = folder_of(kb), keys_of(kb)
         record = managing.connect(kb, name).record if name == chains.DEFAULT else chains.record(home, name)
     if detach:
         there = cosigning.serve(record, home, port=port)

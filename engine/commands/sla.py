@@ -31,8 +31,8 @@ def sla() -> None:
 # -- finding ---------------------------------------------------------------------------------------------------------
 def version_iri(kb: KnowledgeBase, text: str) -> str:
     """The version a person means: its IRI, `name-v2`, or a name (then its newest version)."""
-    from engine.ledger.agreements.lifecycle import rows_of
     from engine.ledger.agreements.model import graph_of, parts_of
+    from engine.ledger.knowledge import rows_of
 
     if "://" in text:
         return f"{graph_of(text)}/terms"
@@ -291,8 +291,8 @@ def whole(wei: int) -> str:
 def status_(context: Context, version: str | None, no_follow: bool) -> None:
     """How an agreement stands on its chain; without one: all of them."""
     from engine.ledger import agreements
-    from engine.ledger.agreements.lifecycle import rows_of
     from engine.ledger.agreements.model import parts_of
+    from engine.ledger.knowledge import rows_of
 
     with context.open() as kb:
         wanted = (
@@ -333,8 +333,8 @@ def status_(context: Context, version: str | None, no_follow: bool) -> None:
 def show_(context: Context, version: str, output: Path | None) -> None:
     """The terms of a version, and from evidence to the plan that changed."""
     from engine.ledger import agreements
-    from engine.ledger.agreements.lifecycle import rows_of
     from engine.ledger.agreements.terms import terms_of
+    from engine.ledger.knowledge import rows_of
 
     with context.open() as kb:
         iri = version_iri(kb, version)

@@ -157,7 +157,8 @@ def attest_(
     from engine.ledger.agreements import oracle
     from engine.ledger.agreements.desk import SocketDesk
     from engine.ledger.agreements.probes import Probe
-    from engine.ledger.agreements.versions import chain_of, home_of
+    from engine.ledger.agreements.versions import chain_of
+    from engine.ledger.knowledge import folder_of
 
     keys = KeyRing(folder / "keys")
     key = keys.unlock((keys.addresses() or [""])[0])
@@ -168,7 +169,7 @@ def attest_(
             int(time.time()) // period * period,
         )  # fmt: skip
         base = kb.graph_iri("main").split("/g/", 1)[0]
-        desk = SocketDesk(home_of(kb), key, f"{base}/g/{key.address}/witness")
+        desk = SocketDesk(folder_of(kb), key, f"{base}/g/{key.address}/witness")
         try:
             data = oracle.take_part(
                 kb, connected, asked, key, base, desk, Probe("http", url, 2.0, query),

@@ -67,6 +67,33 @@ HOMES = {  # methods of other rooms, imported when they are called
 }  # fmt: skip
 
 
+def author_of(kernel: Kernel, params: Json) -> str:
+    """Who asks, by `author`; the node unless given."""
+    author: str = (params.get("author") or kernel.node).lower()
+    return author
+
+
+def replace_mine(
+    kernel: Kernel, params: Json, caller: Caller, graph: str, mine: Callable[[ox.Triple], bool],
+    triples: Iterable[ox.Triple], message: str,
+) -> Json:  # fmt: skip
+    """Make `triples` all of what is `mine` in a graph of the author's; no commit when they are."""
+    author = author_of(kernel, params)
+    with kernel.lock.held():
+        wanted = set(triples)
+        there = {q.triple for q in kernel.store.store.quads_for_pattern(None, None, None, ox.NamedNode(graph))}
+        removed = sorted({t for t in there if mine(t)} - wanted, key=str)
+        added = sorted(wanted - there, key=str)
+        receipt = None
+        if removed or added:
+            receipt = kernel.commit(
+                {graph: (removed, added)}, author=author, sign=lambda d: caller.sign(author, d), message=message
+            )
+    return {
+        "graph": graph, "added": len(added), "removed": len(removed), "receipt": receipt.as_json() if receipt else None,
+    }  # fmt: skip
+
+
 def method(function: Method) -> Method:
     """Register a service method under its function's name."""
     METHODS[function.__name__] = function

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from engine.errors import InputError
 from engine.graph.keys import KeyRing
 from engine.ledger import agreements as sla
 from engine.ledger import application as contracts
@@ -27,6 +26,7 @@ from engine.ledger.application import Group
 from engine.ledger.chain import lower
 from engine.ledger.chains import cosigning, managing
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import folder_of, keys_of
 from engine.orchestration.deployments import tail
 from engine.story.stage import Stage, Told
 from reasoners.vocab import DAPP, RDF, XSD
@@ -52,23 +52,11 @@ def host_name(host: str) -> str:
     return f"{host}.{DOMAIN}"
 
 
-def folder(stage: Stage) -> Path:
-    """The home's folder; InputError for a story in memory: chains are on disk."""
-    if stage.home is None:
-        raise InputError("a knowledge base in memory has no chains", remedy="play the story in a folder: --home DIR")
-    return stage.home
-
-
-def keys_of(stage: Stage) -> KeyRing:
-    """The keys of the home: here of all who take part, since one machine plays them all."""
-    return KeyRing(folder(stage) / "keys")
-
-
 def accounts(stage: Stage, who: list[str]) -> dict[str, str]:
     """Account of each participant by short name; made once for a home."""
-    path = folder(stage) / "story-accounts.json"
+    path = folder_of(stage.kb) / "story-accounts.json"
     known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    keys = keys_of(stage)
+    keys = keys_of(stage.kb)
     held = set(keys.addresses())
     missing = [name for name in who if known.get(name) not in held]
     if missing:
@@ -81,7 +69,7 @@ def accounts(stage: Stage, who: list[str]) -> dict[str, str]:
 
 def witnesses(stage: Stage) -> dict[str, Path]:
     """Account -> folder of each witness; a witness has a key of its own, in a folder of its own."""
-    places = [folder(stage) / "witnesses" / str(n) for n in range(1, WITNESSES + 1)]
+    places = [folder_of(stage.kb) / "witnesses" / str(n) for n in range(1, WITNESSES + 1)]
     return {make_witness(place): place for place in places}
 
 
@@ -119,7 +107,7 @@ def _model(stage: Stage) -> None:
 
 def _ledgers(stage: Stage, told: Told) -> list[dict[str, Any]]:
     """Make the two chains and measure them."""
-    home, found = folder(stage), []
+    home, found = folder_of(stage.kb), []
     there = {r.name for r in ledgers.records(home)}
     managing.connect(stage.kb, MAIN).close()
     managing.publish(stage.kb, ledgers.record(home, MAIN))
@@ -168,7 +156,7 @@ def _join(stage: Stage, told: Told, connected: Connected) -> None:
     registry = connected.contract("ParticipantRegistry")
     holder = connected.record.contracts["ServiceAgreement"]
     kinds = dict.fromkeys(told.data["accounts"].values(), "provider") | {stage.kb.author: "consumer"}
-    ring = keys_of(stage)
+    ring = keys_of(stage.kb)
     for account, place in witnesses(stage).items():
         kinds[account] = "witness"
         if account not in ring.addresses():  # a witness joins by itself; here its key signs that, too

@@ -26,6 +26,7 @@ from engine.ledger.agreements.witnesses import Say, run_witnesses
 from engine.ledger.application import merkle
 from engine.ledger.chains import cosigning, managing
 from engine.ledger.contracts import Contract
+from engine.ledger.knowledge import folder_of
 from engine.orchestration.deployments import tail
 from engine.story import agreeing
 from engine.story.agreeing import COUNCIL, MAIN, anchor
@@ -91,7 +92,7 @@ def _proof(stage: Stage, told: Told) -> dict[str, Any]:
     anchor(stage, told)
     made = stage.kb.call("prove_file", graph=graph, decision=decision, anchored=True)
     text = json.dumps(made, indent=1)
-    home = agreeing.folder(stage)
+    home = folder_of(stage.kb)
     path = home / "plan.proof.json"
     path.write_text(text + "\n", encoding="utf-8")
     server = cosigning.serve(ledgers.record(home, MAIN), home)

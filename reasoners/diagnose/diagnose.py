@@ -20,10 +20,9 @@ import pyoxigraph as ox
 
 from reasoners.decision import number
 from reasoners.diagnose.model import Anomaly, Diagnosis, Hypothesis
-from reasoners.errors import InputError
 from reasoners.graph import View
-from reasoners.sparql.given import with_given
-from reasoners.vocab import DAPP, DAPPI, PREFIXES, RDF, XSD
+from reasoners.sparql.given import ConcludingRule, conclude, in_order
+from reasoners.vocab import DAPP, DAPPI, RDF, XSD
 
 INCIDENT = ox.NamedNode("urn:dappops:incident")
 """The incident under diagnosis, as rules see it (bound to ?incident)."""
@@ -31,21 +30,11 @@ INCIDENT = ox.NamedNode("urn:dappops:incident")
 _PAST = (DAPP.Incident, DAPP.Anomaly, DAPP.RootCauseHypothesis)
 
 
-class DiagnosisRule(Protocol):
+class DiagnosisRule(ConcludingRule, Protocol):
     """A CONSTRUCT that writes dapp:suspects, dapp:ofFaultKind and dapp:explains of hypotheses, or adds dapp:explains."""
 
     @property
-    def iri(self) -> ox.NamedNode: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def purpose(self) -> str: ...
-    @property
-    def priority(self) -> int: ...
-    @property
     def weight(self) -> Decimal: ...
-    @property
-    def supersedes(self) -> frozenset[ox.NamedNode]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +71,10 @@ def diagnose(
         return Diagnosis((), (), started)
     work = _workspace(view, seen)
     claims = _Claims(len(seen))
-    for _, group in groupby(_active(rules), key=lambda r: r.priority):
+    for _, group in groupby(in_order(rules, "diagnose"), key=lambda r: r.priority):
         fresh: list[ox.Triple] = []
         for rule in group:
-            triples = _conclude(work, rule, now)
+            triples = conclude(work, rule, {"incident": INCIDENT, "now": moment(now)})
             claims.read(rule, triples)
             fresh += triples
         work.store.extend(ox.Quad(t.subject, t.predicate, t.object) for t in fresh)
@@ -129,31 +118,6 @@ def _workspace(view: View, anomalies: Sequence[Anomaly]) -> View:
 
 def _node(place: int) -> ox.NamedNode:
     return ox.NamedNode(f"{INCIDENT.value}/anomaly/{place}")
-
-
-def _active(rules: Iterable[DiagnosisRule]) -> list[DiagnosisRule]:
-    chosen = [r for r in rules if r.purpose == "diagnose"]
-    replaced = {iri for r in chosen for iri in r.supersedes if iri != r.iri}
-    return sorted((r for r in chosen if r.iri not in replaced), key=lambda r: (-r.priority, r.iri.value))
-
-
-def _conclude(work: View, rule: DiagnosisRule, now: float) -> list[ox.Triple]:
-    try:
-        answer = work.query(with_given(rule.text, {"incident": INCIDENT, "now": moment(now)}), prefixes=PREFIXES)
-    except (SyntaxError, ValueError, OSError) as error:
-        raise _bad(rule, f"its query does not run: {error}") from error
-    if not isinstance(answer, ox.QueryTriples):
-        raise _bad(rule, "it is no CONSTRUCT query")
-    return list(answer)
-
-
-def _bad(rule: DiagnosisRule, why: str) -> InputError:
-    return InputError(
-        f"this rule cannot be used for diagnosis: {why}",
-        place=rule.iri.value,
-        rule="CONSTRUCT { ?hypothesis dapp:suspects ?thing ; dapp:ofFaultKind ?kind ; dapp:explains ?anomaly } WHERE { … }",
-        remedy="correct its text or set dapp:enabled false; docs/operation.md shows the forms",
-    )
 
 
 @dataclass

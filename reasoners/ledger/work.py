@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyoxigraph as ox
 
-from reasoners.decision import Candidate, Conflict, Rejection, ScoreComponent, labels
+from reasoners import ranking
+from reasoners.decision import Candidate, Conflict, ScoreComponent, labels
 from reasoners.errors import InputError
 from reasoners.graph import View
 from reasoners.ledger.judge import Judgement, judge
@@ -56,10 +57,10 @@ def make(
     return Choice(
         purpose="ledger",
         application=application,
-        candidates=tuple(c for s in scopes for c in _told(ranked[s], options)),
-        rejections=tuple(r for s in scopes for r in _rejections(s, ledgers, judgement)),
+        candidates=tuple(c for s in scopes for c in ranking.told(ranked[s], options.kept, options.misses)),
+        rejections=tuple(r for s in scopes for r in ranking.rejections(s, ledgers, judgement.verdicts)),
         conflicts=tuple(clash for s in scopes if (clash := _conflict(view, s, ledgers, judgement)) is not None),
-        parts=tuple(_sums(taken)),
+        parts=tuple(ranking.sums(taken)),
         rules=tuple(sorted(judgement.rules, key=lambda r: r.value)),
         objective=sum(c.score or 0.0 for c in taken) if taken else None,
         gap=0.0 if taken else None,
@@ -141,34 +142,6 @@ def _shortfall(judgement: Judgement, pair: tuple[ox.NamedNode, ox.NamedNode]) ->
         wanted = max((abs(w) for t in verdict.wanted if (w := numeric(t)) is not None), default=0.0)
         missing += 1e6 if verdict.margin is None else abs(verdict.margin) / (wanted or 1.0)
     return round(missing, 9)
-
-
-def _told(candidates: Sequence[Candidate], options: Options) -> Iterator[Candidate]:
-    yield from [c for c in candidates if c.eligible][: max(options.kept, 1)]
-    yield from [c for c in candidates if not c.eligible][: max(options.misses, 0)]
-
-
-def _sums(chosen: Sequence[Candidate]) -> Iterator[ScoreComponent]:
-    sums: dict[ox.NamedNode, tuple[float, float, float]] = {}
-    for candidate in chosen:
-        for part in candidate.scores:
-            value, _, share = sums.get(part.metric, (0.0, 0.0, 0.0))
-            sums[part.metric] = (value + part.value, part.weight, share + part.contribution)
-    for metric, (value, weight, share) in sorted(sums.items(), key=lambda item: item[0].value):
-        yield ScoreComponent(metric, value, weight, share)
-
-
-def _rejections(scope: ox.NamedNode, ledgers: Sequence[ox.NamedNode], judgement: Judgement) -> list[Rejection]:
-    hit: dict[ox.NamedNode, list[ox.NamedNode]] = {}
-    for ledger in ledgers:
-        for constraint in judgement.verdicts[scope, ledger]:
-            hit.setdefault(constraint, []).append(ledger)
-    out = []
-    for constraint, which in hit.items():
-        rules = sorted({judgement.verdicts[scope, t][constraint].rule for t in which}, key=lambda r: r.value)
-        only = sum(len(judgement.verdicts[scope, t]) == 1 for t in which)
-        out.append(Rejection(scope, constraint, len(which), only, tuple(rules)))
-    return sorted(out, key=lambda r: (-r.count, r.constraint.value))
 
 
 def _conflict(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyoxigraph as ox
 
-from reasoners.decision import Candidate, Conflict, Rejection, ScoreComponent, labels
+from reasoners import ranking
+from reasoners.decision import Candidate, Conflict, ScoreComponent, labels
 from reasoners.errors import InputError
 from reasoners.graph import View
 from reasoners.recommend.judge import Judgement, judge
@@ -49,10 +50,10 @@ def make(
     return Recommendation(
         purpose="recommend",
         application=about,
-        candidates=tuple(c for n in needs for c in _told(ranked[n.node], options)),
-        rejections=tuple(r for n in needs for r in _rejections(n.node, things[n.node], judgement)),
+        candidates=tuple(c for n in needs for c in ranking.told(ranked[n.node], options.kept, options.misses)),
+        rejections=tuple(r for n in needs for r in ranking.rejections(n.node, things[n.node], judgement.verdicts)),
         conflicts=tuple(c for n in needs if (c := _conflict(view, n.node, things[n.node], judgement)) is not None),
-        parts=tuple(_sums(first)),
+        parts=tuple(ranking.sums(first)),
         rules=tuple(sorted(judgement.rules, key=lambda r: r.value)),
         objective=sum(c.score or 0.0 for c in first) if first else None,
         solver="ranking of the nearest",
@@ -97,35 +98,6 @@ def _parts(similarity: float, penalties: Mapping[ox.NamedNode, float]) -> tuple[
         ScoreComponent(DAPPI.Similarity, similarity, 1.0, 1.0 - similarity),
         *(ScoreComponent(constraint, 1.0, worth, worth) for constraint, worth in soft),
     )
-
-
-def _told(candidates: Sequence[Candidate], options: Options) -> Iterator[Candidate]:
-    yield from [c for c in candidates if c.eligible][: max(options.kept, 1)]
-    yield from [c for c in candidates if not c.eligible][: max(options.misses, 0)]
-
-
-def _sums(chosen: Sequence[Candidate]) -> Iterator[ScoreComponent]:
-    sums: dict[ox.NamedNode, tuple[float, float, float]] = {}
-    for candidate in chosen:
-        for part in candidate.scores:
-            value, _, share = sums.get(part.metric, (0.0, 0.0, 0.0))
-            sums[part.metric] = (value + part.value, part.weight, share + part.contribution)
-    for metric, (value, weight, share) in sorted(sums.items(), key=lambda item: item[0].value):
-        yield ScoreComponent(metric, value, weight, share)
-
-
-def _rejections(need: ox.NamedNode, things: Sequence[ox.NamedNode], judgement: Judgement) -> list[Rejection]:
-    """Per constraint: how many things it rejects, and how many it alone rejects; the most first."""
-    hit: dict[ox.NamedNode, list[ox.NamedNode]] = {}
-    for thing in things:
-        for constraint in judgement.verdicts[need, thing]:
-            hit.setdefault(constraint, []).append(thing)
-    out = []
-    for constraint, which in hit.items():
-        rules = sorted({judgement.verdicts[need, t][constraint].rule for t in which}, key=lambda r: r.value)
-        only = sum(len(judgement.verdicts[need, t]) == 1 for t in which)
-        out.append(Rejection(need, constraint, len(which), only, tuple(rules)))
-    return sorted(out, key=lambda r: (-r.count, r.constraint.value))
 
 
 def _conflict(view: View, need: ox.NamedNode, things: Sequence[ox.NamedNode], judgement: Judgement) -> Conflict | None:

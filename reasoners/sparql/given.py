@@ -7,7 +7,7 @@ Serves the rooms whose rules write facts rather than choose (`diagnose`, `enforc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyoxigraph as ox
 
@@ -32,7 +32,10 @@ class ConcludingRule(Protocol):
     def supersedes(self) -> frozenset[ox.NamedNode]: ...
 
 
-def in_order(rules: Iterable[ConcludingRule], purpose: str) -> list[ConcludingRule]:
+R = TypeVar("R", bound=ConcludingRule)
+
+
+def in_order(rules: Iterable[R], purpose: str) -> list[R]:
     """The rules of this purpose that no other of them supersedes, highest priority first, then by IRI."""
     chosen = [r for r in rules if r.purpose == purpose]
     replaced = {iri for r in chosen for iri in r.supersedes if iri != r.iri}

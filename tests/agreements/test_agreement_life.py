@@ -12,8 +12,9 @@ from agreement_ground import TOKEN, Ground
 from engine.errors import BusyError, InputError, IntegrityError
 from engine.graph.keys import KeyRing
 from engine.ledger import agreements as sla
-from engine.ledger.agreements.lifecycle import balance, rows_of, votes_of
+from engine.ledger.agreements.lifecycle import balance, votes_of
 from engine.ledger.chain import Reverted
+from engine.ledger.knowledge import rows_of
 from reasoners.vocab import DAPP, RDF
 
 

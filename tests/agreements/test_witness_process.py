@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from engine.errors import BusyError, InputError
 from engine.ledger import agreements as sla
 from engine.ledger.agreements import evidence, model
-from engine.ledger.agreements.lifecycle import rows_of
 from engine.ledger.agreements.measurements import Measured, Raw, digest
 from engine.ledger.agreements.model import Engagement, Objective, Version
 from engine.ledger.agreements.probes import Probe
 from engine.ledger.agreements.witnesses import Witnesses, settings_for
+from engine.ledger.knowledge import rows_of
 from reasoners.vocab import DAPPI
 
 

@@ -15,6 +15,7 @@ from engine.cli import cli
 from engine.errors import DappopsError
 from engine.kb import KnowledgeBase
 from engine.ledger.chains import managing
+from engine.ledger.knowledge import folder_of
 
 Run = Callable[..., Any]
 STORY = Path(__file__).resolve().parents[2] / "examples/crowd-rehearsal.yaml"
@@ -33,7 +34,7 @@ FORBIDDEN = """
 def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
     with engine.open(str(tmp_path_factory.mktemp("home"))) as made:
         yield made
-        for record in managing.chains.records(managing.folder_of(made)):
+        for record in managing.chains.records(folder_of(made)):
             managing.cosigning.stop(record)
 
 
@@ -174,4 +175,4 @@ def test_mistakes_are_told_when_a_chain_cannot_be_made(run: Run, kb: KnowledgeBa
         fails="embedded",
     )
     run("chain", "profile", "nowhere", fails="no chain 'nowhere'")
-    assert not (managing.folder_of(kb) / "chains" / "x").exists()
+    assert not (folder_of(kb) / "chains" / "x").exists()

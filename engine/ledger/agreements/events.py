@@ -20,12 +20,12 @@ import pyoxigraph as ox
 from engine.errors import BusyError, DappopsError, InputError
 from engine.ledger.agreements.evidence import local
 from engine.ledger.agreements.lifecycle import GRAPH as AGREEMENTS
-from engine.ledger.agreements.lifecycle import rows_of
 from engine.ledger.agreements.model import Version, moment
 from engine.ledger.agreements.typed import Terms
 from engine.ledger.agreements.versions import chain_of, contract_terms
 from engine.ledger.contracts import Contract, Event, interface
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import rows_of
 from engine.ledger.money import to_tokens
 from engine.ledger.naming.statements import ledger_iri
 from reasoners.vocab import DAPP, DAPPI, RDF

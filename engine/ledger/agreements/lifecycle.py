@@ -22,13 +22,12 @@ from engine.ledger.agreements.versions import (
     contract_of,
     contract_terms,
     introduced,
-    keys_of,
-    ox_value,
 )
 from engine.ledger.chain import Reverted, lower
 from engine.ledger.contracts import Contract
 from engine.ledger.eip712 import for_contract, for_key
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import keys_of, rows_of
 from reasoners.vocab import DAPP, RDF
 
 if TYPE_CHECKING:
@@ -37,15 +36,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 STATES = ("none", "open", "kept", "violated", "expired", "cancelled")  # as the contract numbers them
 SIGNATURE = "dappops-signature-1"
-
-
-def rows_of(kb: KnowledgeBase, view: str, **bindings: str) -> list[dict[str, str]]:
-    """Rows of a named view as texts; unbound columns are missing."""
-    answer = kb.call("view", name=view, bindings={k: f"<{v}>" for k, v in bindings.items()})
-    return [
-        {name: ox_value(term) for name, term in zip(answer["variables"], row, strict=True) if term is not None}
-        for row in answer["rows"]
-    ]
 
 
 # -- signing ---------------------------------------------------------------------------------------------------------
@@ -383,5 +373,5 @@ def cancel_signature(kb: KnowledgeBase, version: str, account: str) -> str:
 
 __all__ = [
     "GRAPH", "STATES", "accept", "add_signature", "balance", "cancel", "cancel_signature", "deposit", "expire", "open_",
-    "rows_of", "settle", "signatures", "state", "status", "votes_of", "withdraw",
+    "settle", "signatures", "state", "status", "votes_of", "withdraw",
 ]  # fmt: skip

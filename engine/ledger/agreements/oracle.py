@@ -21,13 +21,13 @@ from engine.errors import BusyError, InputError
 from engine.graph.hashing import keccak256
 from engine.graph.keys import Key, recover
 from engine.ledger.agreements.desk import Desk
-from engine.ledger.agreements.lifecycle import rows_of
 from engine.ledger.agreements.model import moment
 from engine.ledger.agreements.probes import Probe, check, measure
 from engine.ledger.chain import Reverted, lower
 from engine.ledger.contracts import Contract
 from engine.ledger.eip712 import Domain, Struct, for_contract, for_key
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import rows_of
 from reasoners.vocab import DAPP, RDF, XSD
 
 if TYPE_CHECKING:

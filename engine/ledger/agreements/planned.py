@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from engine.ledger.agreements.lifecycle import rows_of
 from engine.ledger.agreements.model import RATIOS, TIMES
+from engine.ledger.knowledge import rows_of
 from reasoners.vocab import DAPPI
 
 if TYPE_CHECKING:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyoxigraph as ox
 
-from engine.errors import InputError, NotAvailableError
-from engine.graph.keys import KeyRing
+from engine.errors import InputError
 from engine.graph.names import authority_over
 from engine.ledger.agreements import model
 from engine.ledger.agreements.model import Version
@@ -24,6 +22,7 @@ from engine.ledger.agreements.terms import Place, terms_of, version_of
 from engine.ledger.agreements.typed import Terms
 from engine.ledger.contracts import Contract
 from engine.ledger.home import Connected, connect, ensure, records
+from engine.ledger.knowledge import folder_of, keys_of
 from reasoners.graph import View, memory_view
 from reasoners.vocab import DAPP, RDF
 
@@ -34,21 +33,9 @@ CONTRACT = "ServiceAgreement"
 GRAPH = "agreements"
 
 
-def home_of(kb: KnowledgeBase) -> Path:
-    """The folder of a knowledge base; NotAvailableError for one in memory, which has neither chains nor keys on disk."""
-    if kb.home is None:
-        raise NotAvailableError("a knowledge base in memory has no chain", remedy="open one in a folder")
-    return kb.home
-
-
-def keys_of(kb: KnowledgeBase) -> KeyRing:
-    """The keys of the home."""
-    return KeyRing(home_of(kb) / "keys")
-
-
 def chain_of(kb: KnowledgeBase, version: Version | None = None, *, name: str | None = None) -> Connected:
     """The chain that a version is to be opened on; without one: the chain of this name, or `main`, made when it is missing."""
-    home, keys = home_of(kb), keys_of(kb)
+    home, keys = folder_of(kb), keys_of(kb)
     if version is None:
         return connect(home, name, keys=keys) if name else ensure(home, keys, kb.info()["node"])
     found = [r for r in records(home) if r.chain_id == version.chain_id]
@@ -185,6 +172,6 @@ def introduced(version: Version, author: str) -> list[ox.Triple]:
 
 __all__ = [
     "CONTRACT", "GRAPH", "chain_of",
-    "contract_of", "contract_terms", "counter", "home_of", "introduced", "keys_of", "ox_value", "propose", "read",
+    "contract_of", "contract_terms", "counter", "introduced", "ox_value", "propose", "read",
     "statements", "terms_for", "terms_in",
 ]  # fmt: skip

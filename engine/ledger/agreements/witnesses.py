@@ -23,8 +23,9 @@ from engine.graph.keys import KeyRing
 from engine.ledger.agreements import model
 from engine.ledger.agreements.desk import collect
 from engine.ledger.agreements.model import Version
-from engine.ledger.agreements.versions import chain_of, home_of
+from engine.ledger.agreements.versions import chain_of
 from engine.ledger.home import DEFAULT
+from engine.ledger.knowledge import folder_of
 
 if TYPE_CHECKING:
     from engine.kb import KnowledgeBase
@@ -157,9 +158,9 @@ def settings_for(
     versions = [version] if isinstance(version, str) else list(version)
     signed = [kb.call("signed_graph", graph=model.graph_of(v)) for v in versions]
     return {
-        "graphs": signed, "account": account, "home": str(home), "knowledgeBase": None if spool else str(home_of(kb)),
+        "graphs": signed, "account": account, "home": str(home), "knowledgeBase": None if spool else str(folder_of(kb)),
         "spool": None if spool is None else str(spool), "patience": patience, "skew": skew,
-        "chain": {"home": str(home_of(kb)), "name": DEFAULT},
+        "chain": {"home": str(folder_of(kb)), "name": DEFAULT},
     }  # fmt: skip
 
 

@@ -23,11 +23,12 @@ from engine.ledger.application.forecast import (
     initialisation,
     logic_name,
 )
-from engine.ledger.application.needs import Needs, rows_of
+from engine.ledger.application.needs import Needs
 from engine.ledger.application.templates import NOWHERE, Group, Needed, Origin
 from engine.ledger.chain import Address
 from engine.ledger.contracts import artifact
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import rows_of
 from engine.ledger.naming.statements import GRAPH, ledger_iri
 from reasoners.vocab import DAPP, RDF
 
@@ -86,7 +87,7 @@ def deploy(
     ledger = ledger_iri(kb.graph_iri(GRAPH), connected.record.name)
     there = {
         r["template"]: r["address"]
-        for r in rows_of(kb, "contract-deployed", needs.application)
+        for r in rows_of(kb, "contract-deployed", application=needs.application)
         if r["ledger"] == ledger and "requirement" in r
     }
     for needed in wanted:

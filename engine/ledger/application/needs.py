@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import InputError
 from engine.ledger.application.templates import DAY_S, TEMPLATES, Group, Needed, Series, checked_shares, template
 from engine.ledger.chain import Address
+from engine.ledger.knowledge import rows_of
 from reasoners.vocab import DAPPI
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Needs:
 
 def needs(kb: KnowledgeBase, application: str, *, shares: Sequence[tuple[str, int]] = ()) -> Needs:
     """What an application calls for. `shares` (account, share) stand in for what the graph does not say."""
-    rows = {name: rows_of(kb, t.view, application) for name, t in TEMPLATES.items()}
+    rows = {name: rows_of(kb, t.view, application=application) for name, t in TEMPLATES.items()}
     makers: dict[str, Callable[[Sequence[Row]], Needed]] = {
         "DigestLog": lambda found: _plain(found, "DigestLog"), "ConsentRegister": _consents, "ReadingLog": _readings,
         "RevenueShare": lambda found: _shares(found, shares),
@@ -98,10 +99,10 @@ def needs(kb: KnowledgeBase, application: str, *, shares: Sequence[tuple[str, in
     contracts = tuple(makers[name](found) for name, found in rows.items() if found)
     covered = {r for n in contracts for r in n.requirements}
     kinds: dict[str, list[str]] = {}
-    for row in rows_of(kb, "contract-requirements", application):
+    for row in rows_of(kb, "contract-requirements", application=application):
         if row["requirement"] not in covered:
             kinds.setdefault(row["requirement"], []).append(row["kind"].rpartition("#")[2])
-    group = rows_of(kb, "contract-group", application)
+    group = rows_of(kb, "contract-group", application=application)
     accounts = {
         part: tuple(_distinct(r["account"] for r in group if r["part"] == part)) for part in ("member", "witness")
     }
@@ -116,19 +117,6 @@ def needs(kb: KnowledgeBase, application: str, *, shares: Sequence[tuple[str, in
         accounts["member"],
         accounts["witness"],
     )
-
-
-def rows_of(kb: KnowledgeBase, view: str, application: str = "") -> list[Row]:
-    """Rows of a view for an application (none: for all), as texts; unbound columns are left out."""
-    from engine.graph.wire import decode_term
-
-    bindings = {"application": f"<{application}>"} if application else {}
-    answer = kb.call("view", name=view, bindings=bindings)
-    found = []
-    for row in answer["rows"]:
-        pairs = zip(answer["variables"], row, strict=True)
-        found.append({name: decode_term(term).value for name, term in pairs if term is not None})
-    return found
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

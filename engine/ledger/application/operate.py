@@ -16,11 +16,12 @@ from engine.graph.keys import KeyRing
 from engine.ledger.application import merkle
 from engine.ledger.application.agreed import MIGRATE, PATCH, UNPAUSE, Agreement, gather
 from engine.ledger.application.deploy import put, put_logic, record
-from engine.ledger.application.needs import Needs, rows_of
+from engine.ledger.application.needs import Needs
 from engine.ledger.application.templates import ZERO, Group, Needed, Origin
 from engine.ledger.chain import Address, Inclusion, lower
 from engine.ledger.contracts import Contract, interface
 from engine.ledger.home import Connected
+from engine.ledger.knowledge import rows_of
 from engine.ledger.naming.statements import GRAPH, ledger_iri
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Known:
 
 def known(kb: KnowledgeBase, application: str = "") -> list[Known]:
     """Contracts of an application, or of all."""
-    rows = rows_of(kb, "contract-deployed", application)
+    rows = rows_of(kb, "contract-deployed", application=application)
     found: dict[str, Known] = {}
     for row in rows:
         one = found.get(row["contract"]) or Known(

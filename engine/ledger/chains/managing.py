@@ -6,11 +6,9 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from engine.errors import DappopsError, InputError
-from engine.graph.keys import KeyRing
 from engine.kb import KnowledgeBase
 from engine.ledger import home as chains
 from engine.ledger.chain import Inclusion, Message, Wei, lower
@@ -22,21 +20,10 @@ from engine.ledger.chains.upgrading import Agreed, upgrade
 from engine.ledger.contracts import Contract
 from engine.ledger.embedded.schedule import name_at
 from engine.ledger.home import ChainRecord, Connected
+from engine.ledger.knowledge import folder_of, keys_of
 from engine.ledger.naming.statements import ledger_iri
 
 OPEN = 1  # IServiceAgreement.State
-
-
-def keys_of(kb: KnowledgeBase) -> KeyRing:
-    """The keys of a home."""
-    return KeyRing(folder_of(kb) / "keys")
-
-
-def folder_of(kb: KnowledgeBase) -> Path:
-    """The home of a knowledge base; InputError for one in memory: a chain is on disk."""
-    if kb.home is None:
-        raise InputError("a knowledge base in memory has no chains", remedy="use a home folder (--home)")
-    return kb.home
 
 
 def connect(kb: KnowledgeBase, name: str) -> Connected:

@@ -6,7 +6,7 @@ the reasoner gets its state, its rules and its clock, and its decision gets its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 
@@ -15,7 +15,7 @@ import pyoxigraph as ox
 from engine import planning, resources
 from engine.errors import InputError, did_you_mean
 from engine.graph.kernel import Kernel
-from engine.graph.service import Caller, Json, method
+from engine.graph.service import Caller, Json, author_of, method, replace_mine
 from engine.ledger.chains import described
 from engine.ledger.home import ChainRecord
 from engine.ledger.naming.statements import ledger_iri
@@ -53,7 +53,7 @@ def publish_ledger(kernel: Kernel, params: Json, caller: Caller) -> Json:
             return measured is not None or triple.predicate not in PROFILED
         return subject == f"{me}/profile" and measured is not None
 
-    return _replace(kernel, params, caller, graph, mine, made, f"ledger {name}")
+    return replace_mine(kernel, params, caller, graph, mine, made, f"ledger {name}")
 
 
 def introduce(kernel: Kernel, record: ChainRecord, caller: Caller) -> None:
@@ -79,7 +79,7 @@ def forget_ledger(kernel: Kernel, params: Json, caller: Caller) -> Json:
     def mine(triple: ox.Triple) -> bool:
         return _subject(triple) == me or _subject(triple).startswith(f"{me}/") or triple.object == ox.NamedNode(me)
 
-    return _replace(kernel, params, caller, graph, mine, (), f"ledger {params['name']} is gone")
+    return replace_mine(kernel, params, caller, graph, mine, (), f"ledger {params['name']} is gone")
 
 
 @method
@@ -87,7 +87,7 @@ def publish_checkpoint(kernel: Kernel, params: Json, caller: Caller) -> Json:
     """State a co-signed block: `name`, `number`, `hash`, `signers`. Signers of one block add up."""
     graph = _graph(kernel, params)
     made = described.checkpoint(graph, params["name"], int(params["number"]), params["hash"], params["signers"])
-    return _replace(
+    return replace_mine(
         kernel,
         params,
         caller,
@@ -104,7 +104,7 @@ def publish_upgrade(kernel: Kernel, params: Json, caller: Caller) -> Json:
     graph = _graph(kernel, params)
     made = described.upgrade(graph, params["name"], params["rules"], int(params["height"]), params["signers"])
     text = f"upgrade of {params['name']}: {params['rules']} from block {params['height']}"
-    return _replace(kernel, params, caller, graph, lambda t: False, made, text)
+    return replace_mine(kernel, params, caller, graph, lambda t: False, made, text)
 
 
 @method
@@ -127,7 +127,7 @@ def choose_ledger(kernel: Kernel, params: Json, caller: Caller) -> Json:
 
     `weights` by short name or IRI of a metric; `misses`. Which ledger each uses stands in the author's graph `ledger` then.
     """
-    author = _author(kernel, params)
+    author = author_of(kernel, params)
     application = ox.NamedNode(params["application"])
     with kernel.lock.held():
         view = kernel.memory_view()
@@ -151,7 +151,7 @@ def choose_ledger(kernel: Kernel, params: Json, caller: Caller) -> Json:
         def mine(triple: ox.Triple) -> bool:
             return triple.predicate == DAPP.usesLedger and triple.subject in scopes
 
-        _replace(kernel, params, caller, graph, mine, used, "ledgers used")
+        replace_mine(kernel, params, caller, graph, mine, used, "ledgers used")
     return {"decision": iri, **choice_json(made, view), "receipt": receipt.as_json(), "candidateTable": digest}
 
 
@@ -202,37 +202,6 @@ def _subject(triple: ox.Triple) -> str:
     return triple.subject.value if isinstance(triple.subject, ox.NamedNode) else ""
 
 
-def _author(kernel: Kernel, params: Json) -> str:
-    author: str = (params.get("author") or kernel.node).lower()
-    return author
-
-
 def _graph(kernel: Kernel, params: Json) -> str:
     with kernel.lock.held():
-        return kernel.resolve(described.GRAPH, _author(kernel, params))
-
-
-def _replace(
-    kernel: Kernel,
-    params: Json,
-    caller: Caller,
-    graph: str,
-    mine: Callable[[ox.Triple], bool],
-    triples: Iterable[ox.Triple],
-    message: str,
-) -> Json:
-    """Make `triples` all of what is `mine` in `graph`."""
-    author = _author(kernel, params)
-    with kernel.lock.held():
-        wanted = set(triples)
-        there = {q.triple for q in kernel.store.store.quads_for_pattern(None, None, None, ox.NamedNode(graph))}
-        removed = sorted({t for t in there if mine(t)} - wanted, key=str)
-        added = sorted(wanted - there, key=str)
-        receipt = None
-        if removed or added:
-            receipt = kernel.commit(
-                {graph: (removed, added)}, author=author, sign=lambda d: caller.sign(author, d), message=message
-            )
-    return {
-        "graph": graph, "added": len(added), "removed": len(removed), "receipt": receipt.as_json() if receipt else None,
-    }  # fmt: skip
+        return kernel.resolve(described.GRAPH, author_of(kernel, params))
