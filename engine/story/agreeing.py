@@ -78,8 +78,7 @@ def agree_levels(stage: Stage) -> Told:
     told = Told()
     told.data["ledgers"] = _ledgers(stage, told)
     told.data["chosen"] = _choose(stage, told)
-    hosts = {tail(p["offer"]): p for p in stage.left[4]["plan"]["placements"]}
-    providers = sorted({p["provider"] for p in hosts.values()})
+    providers = sorted({p["provider"] for p in stage.left[4]["plan"]["placements"]})
     told.data["accounts"] = accounts(stage, [_short(name) for name in providers])
     told.data["witnesses"] = sorted(witnesses(stage))
     _model(stage)
