@@ -481,6 +481,7 @@ DAPP_TERMS: tuple[str, ...] = (
     "rationale",
     "reachableOnly",
     "reaches",
+    "readableBy",
     "realisesPlan",
     "realizes",
     "recovered",

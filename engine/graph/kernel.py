@@ -23,6 +23,7 @@ from engine.errors import InputError, IntegrityError
 from engine.graph import names, policy
 from engine.graph.authority import home_of
 from engine.graph.commit import Attempt, Changes, KernelWorkspace, Part, Receipt, checkpoint, commit, date_time, net
+from engine.graph.feed import Feed
 from engine.graph.full import FullRegime
 from engine.graph.gate import Gate, finding_triples, touches_shapes
 from engine.graph.hashing import keccak256
@@ -75,6 +76,7 @@ class Kernel:
         self._flusher: threading.Thread | None = None
         self._flush_mark = 0
         self.full = FullRegime(home / "views" / "full" if home else None)
+        self.feed = Feed(self)
         if not found:
             self._initialise(base)
         self.recovered = self._recover()
@@ -158,6 +160,7 @@ class Kernel:
             self.rederive(self.gate, KernelWorkspace(attempt))
             self._restore_findings(attempt)
         self.store.set_mark(max(self.store.mark, int(self.log.get("flushed", "0")), self.log.last_attempt()[1]))
+        self.feed.reset()
         self.save()
 
     def _settle_rules(self) -> None:
@@ -363,6 +366,7 @@ class Kernel:
         self._gate = gate
         self._since_save[0] += 1
         self._since_save[1] += size
+        self.feed.publish()
         if self._since_save[0] >= FLUSH_EVERY or self._since_save[1] >= SAVE_LEAVES:
             self._save_meanwhile()
             checkpoint("after save")

@@ -57,6 +57,7 @@ HOMES = {  # methods of other rooms, imported when they are called
     ),
     "simulate": "engine.orchestration.operation.simulate",
     "prove_query": "engine.ledger.answers.serve",
+    **dict.fromkeys(("audience", "audience_version", "feed_snapshot", "feed_since", "as_of"), "engine.graph.feeding"),
     **dict.fromkeys(
         ("publish_ledger", "forget_ledger", "publish_checkpoint", "publish_upgrade", "ledger_profiles", "choose_ledger"),
         "engine.ledger.chains.serve",

@@ -39,6 +39,7 @@ _TEXT_ROWS = 4_000  # up to so many rows an update is sent as text, which is qui
 # A triple's home among the views: the closure, the inert graph, or neither (nobody holds it any more).
 Home = ox.DefaultGraph | ox.NamedNode | None
 HomeOf = Callable[[ox.Triple, set[str]], Home]
+Listener = Callable[[Sequence[ox.Quad], Sequence[ox.Quad]], None]  # removed, added
 
 
 class StoreView:
@@ -47,6 +48,7 @@ class StoreView:
     def __init__(self, folder: Path | None, home_of: HomeOf) -> None:
         self.folder = folder
         self.replica: Replica | None = None  # told of every change of the closure
+        self.listener: Listener | None = None  # told of every change of any graph
         self._home_of = home_of
         if folder is None:
             self.store = ox.Store()
@@ -86,6 +88,8 @@ class StoreView:
             self._update([*removed, *(q for q in old if q != fresh)], [*added, fresh])
         if self.replica is not None:
             self.replica.apply(max(mark, self.replica.position), left, entered)
+        if self.listener is not None:
+            self.listener(removed, added)
         return left, entered
 
     def set_mark(self, mark: int) -> None:
