@@ -170,6 +170,8 @@ class KnowledgeBase:
 
     def close(self) -> None:
         """Save and let go; a client only hangs up."""
+        if self.kernel is not None:
+            self.kernel.feed.close()
         if self._server is not None:
             self._server.close()
         if self.kernel is not None:

@@ -88,6 +88,7 @@ class Feed:
         self._counted: dict[frozenset[str], Counted] = {}
         self._followed: dict[str, Followed] = {}
         self._making = threading.Lock()
+        self._closing = False
 
     # -- from the kernel, under its lock ------------------------------------------------------------------------------
     def listen(self) -> None:
@@ -137,6 +138,12 @@ class Feed:
             self.tx = -1
             if listening:
                 self.listen()
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """Let go of everybody who waits for news."""
+        with self._news:
+            self._closing = True
             self._news.notify_all()
 
     # -- versions ---------------------------------------------------------------------------------------------------
@@ -211,7 +218,7 @@ class Feed:
         with self._news:
             if self._since < 0 or tx < self._since or tx > self.tx:
                 return {"reset": True}
-            self._news.wait_for(lambda: self._since < 0 or self.tx > tx, timeout=min(wait, WAIT))
+            self._news.wait_for(lambda: self._closing or self._since < 0 or self.tx > tx, timeout=min(wait, WAIT))
             if self._since < 0 or tx < self._since:
                 return {"reset": True}
             steps = [s for s in self._steps if s.tx > tx]

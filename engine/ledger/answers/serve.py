@@ -26,6 +26,10 @@ def prove_query(kernel: Kernel, params: Json, caller: Caller) -> Json:
 
     {"boolean"} or {"variables", "rows", "truncated"} as `query`, and "proof": a proof file's value. InputError for other
     forms, for more rows than `limit` (10,000 at most) can take, and for a proof beyond the file's size.
+
+    `answer` ({"tx"} with {"boolean"} or {"variables", "rows"}) is one that a replica gave: then the query itself is not
+    run here, where nothing could end it, and {"moved": true} says that the state has gone on since. `seconds` bounds the
+    proving, 120 at most.
     """
     limit = int(params.get("limit") or MAX_ROWS)
     if not 1 <= limit <= MAX_ROWS:
@@ -43,8 +47,15 @@ def prove_query(kernel: Kernel, params: Json, caller: Caller) -> Json:
         )
     regime = params.get("regime") or HIERARCHY
     text = with_prologue(params["text"])
+    seconds = min(float(params.get("seconds") or SECONDS), SECONDS)
+    given: Json | None = params.get("answer")
     with known_anchors(kernel) as anchors, kernel.lock.held():
-        return prove(kernel, text, regime, limit, anchors, deadline=time.monotonic() + SECONDS)
+        deadline = time.monotonic() + seconds
+        if given is None:
+            return prove(kernel, text, regime, limit, anchors, deadline=deadline)
+        if given["tx"] != kernel.log.head_tx():
+            return {"moved": True}
+        return proven(kernel, text, regime, limit, given, anchors, deadline=deadline)
 
 
 def prove(
@@ -56,12 +67,24 @@ def prove(
         raise InputError(
             "only rows are proven", place="query", rule="SELECT and ASK", remedy="select the statements' terms instead"
         )
+    answer: Json
     if isinstance(result, ox.QueryBoolean):
-        truth = bool(result)
+        answer = {"boolean": bool(result)}
+    else:
+        rows = [[None if t is None else str(t) for t in row] for row in islice(result, limit + 1)]
+        answer = {"variables": [v.value for v in result.variables], "rows": rows}
+    return proven(kernel, text, regime, limit, answer, anchors, deadline=deadline)
+
+
+def proven(
+    kernel: Kernel, text: str, regime: str, limit: int, answer: Json, anchors: Anchors | None = None, *, deadline: float
+) -> Json:
+    """An answer from the current state with its proof; the caller holds the lock."""
+    if "boolean" in answer:
+        truth = bool(answer["boolean"])
         proof = proof_of(kernel, text, regime, (), [()], truth, anchors=anchors, deadline=deadline)
         return {"boolean": truth, "proof": proof}
-    variables = [v.value for v in result.variables]
-    rows = [[None if t is None else str(t) for t in row] for row in islice(result, limit + 1)]
+    variables, rows = list(answer["variables"]), [list(row) for row in answer["rows"]]
     truncated = len(rows) > limit
     del rows[limit:]
     proof = proof_of(kernel, text, regime, variables, rows, None, anchors=anchors, deadline=deadline)

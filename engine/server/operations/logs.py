@@ -61,7 +61,7 @@ def event(message: str, *arguments: object, level: int = logging.INFO, **fields:
 
 def _moment(record: logging.LogRecord) -> str:
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return "{}.{:03d}Z".format(at, int(record.msecs) % 1000)
+    return f"{at}.{int(record.msecs) % 1000:03d}Z"
 
 
 def _plain(text: str) -> str:

@@ -25,7 +25,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"))  # others are counted as one
 OUTCOMES = frozenset(("answered", "malformed", "refused", "ended", "left", "failed"))
 ENDINGS = frozenset(("deadline", "memory", "rows", "bytes", "replica", "client"))
-ROUTES = 200  # different values of a label; what comes later is counted as `other`, so that nobody can grow the table
+ROUTES = 200  # different routes counted; what comes later is `other`, so that nobody can grow the table
 
 
 class Gauge(NamedTuple):
@@ -83,6 +83,7 @@ class Metrics:
         self._commits = counter("dappops_commits", "Transactions committed through this server.")
         self._writes_refused = counter("dappops_writes_refused", "Writes that were not committed.", "reason")
         self._cache = counter("dappops_answer_cache", "Lookups in the cache of whole answers.", "result")
+        self._known: set[str] = set()
         self._routes: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}
         self._children: dict[tuple[str, str], Any] = {}
 
@@ -92,13 +93,14 @@ class Metrics:
         key = (route, method, status)
         found = self._routes.get(key)
         if found is None:
-            if len(self._routes) >= ROUTES:
-                route = "other"
+            if len(self._known) < ROUTES:
+                self._known.add(route)
+            route = route if route in self._known else "other"
             known = method if method in METHODS else "other"
             found = self._routes[key] = (
                 self._requests.labels(route, known, str(status)), self._seconds.labels(route), self._bytes.labels(route),
             )  # fmt: skip
-            if len(self._routes) > 4 * ROUTES:
+            if len(self._routes) > 10 * ROUTES:
                 self._routes.clear()  # only the shortcut goes; the counts stay
         requests, times, sizes = found
         requests.inc()
@@ -151,7 +153,7 @@ class Metrics:
 
         shown = CollectorRegistry(auto_describe=False)
         if counted and self._folder and os.path.isdir(self._folder):
-            MultiProcessCollector(shown, path=self._folder)
+            MultiProcessCollector(shown, path=self._folder)  # type: ignore[no-untyped-call]
         elif counted:
             shown.register(self.registry)
         shown.register(_Now(gauges or {}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DappopsError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPEN = "DAPPOPS_METRICS"
 LOOPBACK = "loopback"
-_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+_PASSED_ON = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"))
 
 
 def routes(site: Any) -> Blueprint:
@@ -39,7 +39,7 @@ def routes(site: Any) -> Blueprint:
     def operates(caller: Caller) -> bool:
         if caller.signed_in and caller.address == str(site.call("info")["node"]):
             return True
-        return os.environ.get(OPEN) == LOOPBACK and is_direct(request.remote_addr or "", request.headers)
+        return os.environ.get(OPEN) == LOOPBACK and is_direct(request.remote_addr or "", request.headers.keys())
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
@@ -76,13 +76,13 @@ def routes(site: Any) -> Blueprint:
     return blueprint
 
 
-def is_direct(peer: str, headers: Mapping[str, str]) -> bool:
+def is_direct(peer: str, headers: Iterable[str]) -> bool:
     """Whether a request comes from this machine itself: a loopback peer that passes nothing on for somebody else."""
     try:
         local = ipaddress.ip_address(peer.strip("[]")).is_loopback
     except ValueError:
         return False
-    return local and not any(name in headers for name in _PASSED_ON)
+    return local and _PASSED_ON.isdisjoint(name.lower() for name in headers)
 
 
 def _may_know(site: Any, operates: Any) -> bool:
