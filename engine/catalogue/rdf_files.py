@@ -12,13 +12,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 from xml.parsers import expat
 
 import pyoxigraph as ox
@@ -74,12 +77,72 @@ def read_file(path: Path, *, graph: str, format: str | None = None) -> Iterator[
     return source.records(scattered)
 
 
-class _Source:
-    """One file; every pass opens it anew."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a document says, whatever graph it says it in. Blank nodes are called by their order in it."""
 
-    def __init__(self, path: Path, format_name: str, graph: str) -> None:
-        self.path, self.format_name, self.graph = path, format_name, graph
+    name: str
+    format: str
+    triples: list[ox.Triple]
+    prefixes: dict[str, str]
+
+
+def read_document(
+    source: Path | bytes, *, name: str = "", format: str | None = None, base: str = "", blank: str = "b"
+) -> Document:
+    """All triples of a file, or of its bytes under a `name`; never fetches anything.
+
+    The format is `format`, else told by the name's extension, else by the content. `base` resolves relative IRIs (the
+    file's own address unless given); `blank` begins the blank nodes' labels, so that documents do not share any.
+    InputError with file, line and column for what cannot be read.
+    """
+    path = source if isinstance(source, Path) else Path(name or "document")
+    body = None if isinstance(source, Path) else source
+    found = _Source(path, format or "turtle", base, body)
+    if format is None:
+        suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+        found.format_name = EXTENSIONS.get(suffix.removeprefix(".").lower()) or found.sniffed()
+    else:
+        found.format_name = format_of(path, format)
+    found.base = base or (
+        path.absolute().as_uri() if isinstance(source, Path) else f"urn:x-document:{quote(path.name)}"
+    )
+    if found.format_name == "rdf-xml":
+        found._check_xml()
+    names: dict[ox.BlankNode, ox.BlankNode] = {}
+
+    def own(term: Any) -> Any:
+        if type(term) is ox.BlankNode:
+            return names.get(term) or names.setdefault(term, ox.BlankNode(f"{blank}{len(names)}"))
+        return term
+
+    triples: dict[ox.Triple, None] = {}
+    with _blame(path):
+        parser = found._parse()
+        for quad in parser:
+            found._check_terms(quad)
+            triples[ox.Triple(own(quad.subject), quad.predicate, own(quad.object))] = None
+    return Document(path.name, found.format_name, list(triples), dict(getattr(parser, "prefixes", {})))
+
+
+class _Source:
+    """One file, or the bytes of one; every pass opens it anew."""
+
+    def __init__(self, path: Path, format_name: str, graph: str, body: bytes | None = None) -> None:
+        self.path, self.format_name, self.graph, self.body = path, format_name, graph, body
+        self.base = f"{graph}/"
         self.siblings = graph.rpartition("/")[0] + "/"  # .../g/<address>/
+
+    def sniffed(self) -> str:
+        """The format by the content: XML, JSON, quads a line, else TriG, of which Turtle and N-Triples are parts."""
+        with _blame(self.path), self._open() as source:
+            head = source.read(_CHUNK).decode("utf-8", errors="replace").lstrip()
+        if head.startswith("<?xml") or re.match(r"<(!DOCTYPE|!--|[\w-]+:RDF\b)", head):
+            return "rdf-xml"
+        if re.match(r"\{\s*(\"|\})|\[\s*(\{|\]\s*$)", head):
+            return "json-ld"
+        first = next((row for row in head.splitlines() if row.strip() and not row.startswith("#")), "")
+        return "n-quads" if re.fullmatch(r"(<\S*>|_:\S+) <\S*> .+ (<\S*>|_:\S+) \.\s*", first) else "trig"
 
     def check(self) -> set[int]:
         """Read everything once. Hashes of (subject, graph) pairs that are not in one piece."""
@@ -128,13 +191,13 @@ class _Source:
 
     def _parse(self) -> Iterator[ox.Quad]:
         format_ = FORMATS[self.format_name]
-        base = f"{self.graph}/"
+        base = self.base
         if self.format_name == "json-ld":
             return ox.parse(self._json_ld(), format_, base_iri=base)
         return ox.parse(self._open(), format_, base_iri=base)
 
     def _open(self) -> IO[bytes]:
-        raw: IO[bytes] = self.path.open("rb")
+        raw: IO[bytes] = self.path.open("rb") if self.body is None else io.BufferedReader(io.BytesIO(self.body))
         if raw.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]  # by content: a plain file may be named .gz
             raw = io.BufferedReader(gzip.GzipFile(fileobj=raw), _CHUNK)
         if raw.peek(3)[:3] == b"\xef\xbb\xbf":  # type: ignore[attr-defined]  # byte order mark

@@ -21,28 +21,48 @@ PACKAGES = (
     ("highspy", "plan", "optimal plans"), ("moto", "catalogue", "EC2 types"), ("libcloud", "catalogue", "prices of EC2 and Azure"),
     ("codecarbon", "catalogue", "carbon and power"), ("owlready2", "ontology", "consistency of the ontology (HermiT)"),
     ("sentence_transformers", "search", "search by meaning"), ("faiss", "search", "vector index"), ("web3", "ledger", "chains"),
-    ("pyopencl", "accelerators", "OpenCL devices"),
+    ("pyopencl", "accelerators", "OpenCL devices"), ("flask", "serve", "page and API"), ("granian", "serve", "HTTP server"),
+    ("a2wsgi", "serve", "pages beside the endpoint"), ("uvloop", "serve", "event loop of the endpoint"),
+    ("itsdangerous", "serve", "tokens"), ("prometheus_client", "serve", "metrics"),
 )  # fmt: skip
-PROGRAMS = (("java", "HermiT: consistency and DL profile"), ("node", "contract tools"), ("git", "development"))
+PROGRAMS = (
+    ("java", "HermiT: consistency and DL profile", "install a Java runtime, 11 or later"),
+    ("node", "contract tools", "install Node.js"), ("git", "development", "install git"),
+)  # fmt: skip
 
 
 @command()
 @click.option("--rebuild", is_flag=True, help="Drop every view and make it anew from the log.")
 @click.option("--audit", is_flag=True, help="Recompute log and views and compare (time in proportion to the log).")
-def doctor(context: Context, rebuild: bool, audit: bool) -> None:
-    """What this machine has, and whether the knowledge base is well. Exit code 6 when log and views disagree."""
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where `serve` would listen.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port that `serve` would take."
+)
+def doctor(context: Context, rebuild: bool, audit: bool, host: str, port: int) -> None:
+    """What this machine has, whether an endpoint can run on it, and whether the knowledge base is well.
+
+    Exit code 1 when a check failed (warnings do not count), 6 when log and views disagree.
+    """
+    from engine.commands import checks
+
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "packages": [
             {"name": n, "extra": extra, "for": what, "available": importlib.util.find_spec(n) is not None}
             for n, extra, what in PACKAGES
         ],
-        "programs": [{"name": n, "for": what, "available": shutil.which(n) is not None} for n, what in PROGRAMS],
+        "programs": [
+            {"name": n, "for": what, "available": shutil.which(n) is not None, "remedy": remedy}
+            for n, what, remedy in PROGRAMS
+        ],
     }
     with context.open() as kb:
         if rebuild:
             kb.call("rebuild")
-        report["knowledgeBase"] = {k: v for k, v in kb.info().items() if k != "graphs"}
+        report["knowledgeBase"] = {k: v for k, v in kb.info().items() if k != "graphs"} | {"owner": kb.is_owner}
+        if kb.home is not None:
+            size = int(kb.select("SELECT (COUNT(*) AS ?n) WHERE { ?s ?p ?o }").rows[0][0].value)  # type: ignore[union-attr]
+            report["checks"] = [c.json() for c in checks.machine(kb.home, host, port, size)]
         if audit or rebuild:
             report["audit"] = kb.call("audit")
 
@@ -52,17 +72,26 @@ def doctor(context: Context, rebuild: bool, audit: bool) -> None:
             (p["name"], p["for"], "yes" if p["available"] else f'no: pip install "dappops[{p["extra"]}]"')
             for p in report["packages"]
         ]
-        rows += [(p["name"], p["for"], "yes" if p["available"] else "no") for p in report["programs"]]
+        rows += [(p["name"], p["for"], "yes" if p["available"] else f"no: {p['remedy']}") for p in report["programs"]]
         table("", ["component", "for", "available"], rows)
+        if "checks" in report:
+            table("", ["check", "", "seen"], [(c["name"], c["status"], c["seen"]) for c in report["checks"]])
+            for each in report["checks"]:
+                if each["remedy"]:
+                    line(f"{each['name']}: {each['remedy']}")
         base = report["knowledgeBase"]
         recovered = ", ".join(base["recovered"]) or "nothing to do"
         line(
             f"knowledge base {base['home']}: {count(base['head'], 'transaction')}, node {base['node']}, recovered: {recovered}"
         )
+        if not base["owner"]:
+            line("another process owns it and answers")
         if "audit" in report:
             line("log and views agree: " + ", ".join(f"{v:,} {k}" for k, v in report["audit"].items()))
 
     context.emit(report, text)
+    if any(c["status"] == checks.FAIL for c in report.get("checks", ())):
+        raise click.exceptions.Exit(1)
 
 
 @command()

@@ -6,17 +6,23 @@ shapes read the public closure and never block: what they find becomes a `dapp:F
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
 import pyoxigraph as ox
 
 from engine.errors import InputError
+from engine.graph import names
 from engine.graph.hashing import keccak256
-from reasoners.derive import Deriver, Rule, check_rule, parse_rules
+from reasoners.derive import Budget, Deriver, Rule, check_rule, parse_rules
 from reasoners.graph import Term, View
 from reasoners.validate import Affected, Result, RootShape, Shapes, Validator
+from reasoners.validate.compile import Compiler, NotCompiled
+from reasoners.validate.parse import Parser
+from reasoners.validate.shapegraph import ShapeGraph
 from reasoners.vocab import DAPP, DAPPI, RDF, SH
 
 
@@ -89,11 +95,22 @@ class Gate:
         `same_shapes_as`: a gate whose shapes are known to be the same, to take over its validators.
         """
         self._same_shapes_as = same_shapes_as
+        self._policy = policy
         self._shape_triples = list(policy.triples()) if policy is not None else []
         self.rules: list[Rule] = (
-            [] if policy is None else parse_rules(policy, trusted=trusted if trusted is not None else ())
+            []
+            if policy is None
+            else parse_rules(
+                policy, trusted=trusted if trusted is not None else (), conforming=Conditions(self._shape_triples)
+            )
         )
-        self.deriver = Deriver([r for r in self.rules if r.purpose == "derive"])
+        self._deriver = Deriver([r for r in self.rules if r.purpose == "derive"], budget=rule_budget())
+
+    @property
+    def deriver(self) -> Deriver:
+        """What keeps the derived graphs; it knows which rules are suspended now."""
+        self._deriver.suspended = {} if self._policy is None else suspensions(self._policy)
+        return self._deriver
 
     @cached_property
     def _validators(self) -> tuple[Validator, Validator]:
@@ -119,6 +136,63 @@ class Gate:
             check_rule(rule)
 
 
+class Conditions:
+    """Shapes as SPARQL expressions, for the conditions of SHACL rules. Shapes are parsed when one is first asked for."""
+
+    def __init__(self, triples: Iterable[ox.Triple]) -> None:
+        self._triples = triples
+        self._parser: Parser | None = None
+        self._compiler = Compiler()
+
+    def __call__(self, shape: Term, variable: str) -> str:
+        """An expression that is true when the node conforms; InputError for a shape that has no such form."""
+        if self._parser is None:
+            self._parser = Parser(ShapeGraph(self._triples))
+        try:
+            parsed = self._parser.shape(shape)
+            if parsed.beyond:
+                raise NotCompiled(parsed.beyond[0])
+            return self._compiler.conforms(parsed, variable)
+        except (NotCompiled, RecursionError) as error:
+            why = "it refers to itself" if isinstance(error, RecursionError) else str(error)
+            raise InputError(
+                f"this shape cannot be a condition of a rule: {why}", place=str(shape),
+                rule="https://www.w3.org/TR/shacl-af/#rules-condition", remedy="write it as a pattern in sh:construct",
+            ) from error  # fmt: skip
+
+
+RULE_SECONDS, RULE_ROWS = "DAPPOPS_RULE_SECONDS", "DAPPOPS_RULE_ROWS"
+
+
+def rule_budget() -> Budget:
+    """What one local rule may use in one commit: as much as in its trial, or what the environment says."""
+    from engine.graph.trial import LIMITS
+
+    def number(name: str, default: float) -> float:
+        try:
+            return float(os.environ.get(name) or default)
+        except ValueError as error:
+            raise InputError(f"{name} is no number", place="environment", remedy="e.g. 10") from error
+
+    return Budget(number(RULE_SECONDS, LIMITS.seconds), int(number(RULE_ROWS, LIMITS.rows)), time.monotonic)
+
+
+def suspensions(policy: View) -> Mapping[ox.NamedNode, set[ox.Triple]]:
+    """The notices of suspended rules in a store, less those that the policy has resumed since."""
+    found: dict[ox.NamedNode, set[ox.Triple]] = {}
+    for quad in policy.store.quads_for_pattern(None, DAPP.suspendedBecause, None, ox.DefaultGraph()):
+        rule = quad.subject
+        if not isinstance(rule, ox.NamedNode):
+            continue
+        graph = names.derived_graph(rule)
+        triples = {q.triple for q in policy.store.quads_for_pattern(rule, None, None, graph)}
+        since = max((t.object.value for t in triples if t.predicate == DAPP.suspendedAt), default="")  # type: ignore[union-attr]
+        resumed = max((o.value for o in policy.objects(rule, DAPP.resumedAt)), default="")
+        if triples and not resumed > since:
+            found[rule] = triples
+    return found
+
+
 def touches_shapes(triples: Iterable[ox.Triple]) -> bool:
     """Whether a policy change can alter shapes (rules, facts and most axioms cannot)."""
     return any(
@@ -129,7 +203,7 @@ def touches_shapes(triples: Iterable[ox.Triple]) -> bool:
     )
 
 
-_RULE_TEXT = frozenset({SH.construct})
+_RULE_TEXT = frozenset({SH.construct, SH.rule, SH.condition, SH.subject, SH.predicate, SH.object})
 _SHAPE_PARTS = frozenset({RDF.first, RDF.rest, DAPP.regime, DAPP.enforcement})
 
 

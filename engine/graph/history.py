@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyoxigraph as ox
@@ -16,6 +17,7 @@ from engine.graph.commit import Receipt, date_time, delta_hash, net
 from engine.graph.hashing import keccak256
 from engine.graph.keys import commit_digest, recover
 from engine.graph.log import GraphInfo, Log, genesis_hash, head_hash, pack, seal_digest
+from engine.graph.snapshots import Snapshots
 from engine.graph.store import StoreView
 from engine.graph.terms import canonical, triple_line
 from engine.graph.tree import Leaf, MerkleTree, leaf_of
@@ -65,12 +67,7 @@ def state_at(kernel: Kernel, tx: int, *, derive: bool = True) -> StoreView:
     """
     tx = check_tx(kernel, tx)
     past = StoreView(None, kernel.home_of)
-    store = kernel.store.store
-    back = diff(kernel, kernel.log.head_tx(), tx)
-    gone, come = set(back.removed), list(back.added)
-    known = kernel.log.graphs
-    quads = [q for iri in known for q in store.quads_for_pattern(None, None, None, ox.NamedNode(iri)) if q not in gone]
-    past.apply(Delta((), tuple(quads + come)), 0)
+    past.apply(Delta((), tuple(_asserted_at(kernel, tx))), 0)
     if derive:
         from engine.graph.gate import Gate
         from engine.graph.kernel import now_utc
@@ -86,6 +83,19 @@ def state_at(kernel: Kernel, tx: int, *, derive: bool = True) -> StoreView:
         )
         past.apply(Delta((), derived), 0)
     return past
+
+
+def _asserted_at(kernel: Kernel, tx: int) -> Iterable[ox.Quad]:
+    """Asserted quads as of a transaction: from a snapshot where one is nearer than the present."""
+    head, known = kernel.log.head_tx(), kernel.log.graphs
+    if kernel.home is not None:
+        found = Snapshots(kernel.home).quads_at(tx, head, known)
+        if found is not None:
+            return found
+    back = diff(kernel, head, tx)
+    gone, store = set(back.removed), kernel.store.store
+    now = (q for iri in known for q in store.quads_for_pattern(None, None, None, ox.NamedNode(iri)) if q not in gone)
+    return chain(now, back.added)
 
 
 def revert(kernel: Kernel, tx: int, *, author: str, message: str = "") -> Receipt:
@@ -147,6 +157,8 @@ def redact(kernel: Kernel, graph: str, triples: Iterable[ox.Triple], *, author: 
                 db.execute("UPDATE payload SET body=?, redacted=1 WHERE entry=?", (pack(["\n".join(new)]), entry))
         kernel.save()
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if kernel.home is not None:
+            Snapshots(kernel.home).clear()
         kernel._rebuild_store()
         return len(hits)
 

@@ -20,7 +20,7 @@ import pyoxigraph as ox
 
 from engine import cache
 from engine.errors import InputError, IntegrityError
-from engine.graph import names, policy
+from engine.graph import names, policy, pristine
 from engine.graph.authority import home_of
 from engine.graph.commit import Attempt, Changes, KernelWorkspace, Part, Receipt, checkpoint, commit, date_time, net
 from engine.graph.feed import Feed
@@ -61,12 +61,10 @@ class Kernel:
         self.log = Log(home / "log.sqlite" if home else None)
         found = self.log.get("format")
         if found and found != FORMAT:
-            raise InputError(
-                f"this knowledge base has format {found}",
-                place=str(home),
-                remedy=f"open it with a version for format {FORMAT}",
-            )
+            remedy = f"open it with a version for format {FORMAT}"
+            raise InputError(f"this knowledge base has format {found}", place=str(home), remedy=remedy)
         self.base = self.log.get("base") or base
+        fresh = pristine.place(home) if home is not None and not self.log.head_tx() else None
         self.home_of = home_of(lambda: self.log.graphs, self.in_force)
         self.store = StoreView(home / "store" if home else None, self.home_of)
         self._trees: dict[str, MerkleTree] = {}
@@ -79,6 +77,8 @@ class Kernel:
         self.feed = Feed(self)
         if not found:
             self._initialise(base)
+        if fresh is not None:
+            pristine.sign(self, fresh, now_utc())
         self.recovered = self._recover()
         self._ship_policy()
         self._settle_rules()
@@ -192,7 +192,7 @@ class Kernel:
         """Drop every view and make it anew from the log."""
         with self.lock.held():
             self._rebuild_store()
-            db = self._trees_db()
+            db = self.trees_database()
             for info in self.log.graphs.values():
                 MerkleTree(db, info.iri, info.salt).clear()
             self._trees.clear()
@@ -266,6 +266,7 @@ class Kernel:
                 changes[iri] = (sorted(gone, key=str), sorted(come, key=str))
         if changes:
             self._commit_as_node(changes, f"shipped policy {policy.product_version()}")
+            pristine.keep(self)
         self.log.put("shipped", digest)
 
     def _commit_as_node(self, changes: Changes, message: str) -> Receipt:
@@ -382,12 +383,8 @@ class Kernel:
         owner = names.owner_of(iri)
         if owner == names.SHIPPED:
             if author != self.node or (iri.rsplit("/", 1)[-1] != policy.product_version() and info is None):
-                raise InputError(
-                    "the shipped policy is read-only",
-                    place=iri,
-                    rule="authority",
-                    remedy="write to your own `policy` graph",
-                )
+                remedy = "write to your own `policy` graph"
+                raise InputError("the shipped policy is read-only", place=iri, rule="authority", remedy=remedy)
         elif owner != author:
             raise InputError(
                 f"{author} has no authority over this graph",
@@ -409,7 +406,8 @@ class Kernel:
         return info
 
     # -- hash views -------------------------------------------------------------------------------------------------
-    def _trees_db(self) -> sqlite3.Connection:
+    def trees_database(self) -> sqlite3.Connection:
+        """The file of the hash trees."""
         if self._tree_db is None:
             path = str(self.home / "views" / "tree.sqlite") if self.home else ":memory:"
             self._tree_db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -421,7 +419,7 @@ class Kernel:
         """The hash tree of a graph, brought up to the log's head."""
         tree = self._trees.get(info.iri)
         if tree is None:
-            tree = MerkleTree(self._trees_db(), info.iri, info.salt)
+            tree = MerkleTree(self.trees_database(), info.iri, info.salt)
             for entry in self.log.entries(info.iri):
                 if entry.tx > tree.position:
                     added, removed = self.leaves(entry.id, info)

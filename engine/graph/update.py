@@ -14,7 +14,7 @@ through an `Overlay`, and taken back at the end. https://www.w3.org/TR/sparql11-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import pyoxigraph as ox
@@ -49,10 +49,11 @@ class Scope:
     """What an update may see, and where it writes.
 
     `named`: asserted graphs the author may read; `mine`: whether the author has authority over a graph IRI;
-    `default`: graphs that make up the default graph for reading.
+    `default`: graphs that make up the default graph for reading. Where the target is the default graph itself (a
+    standard dataset), `Outcome.changes` names it `""`.
     """
 
-    target: ox.NamedNode
+    target: GraphName
     named: frozenset[str]
     mine: Callable[[str], bool]
     default: tuple[GraphName, ...] = EVERYBODY
@@ -65,7 +66,7 @@ class Scope:
     @property
     def own(self) -> frozenset[str]:
         """The author's graphs."""
-        return frozenset(g for g in self.named if self.mine(g)) | {self.target.value}
+        return frozenset(g for g in self.named if self.mine(g)) | {key_of(self.target)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,16 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+def key_of(graph: GraphName) -> str:
+    """A graph's name as text; empty for the default graph."""
+    return graph.value if isinstance(graph, ox.NamedNode) else ""
+
+
+def node_of(key: str) -> GraphName:
+    """The graph that `key_of` named."""
+    return ox.NamedNode(key) if key else ox.DefaultGraph()
+
+
 def evaluate_update(
     text: str,
     store: ox.Store,
@@ -90,8 +101,12 @@ def evaluate_update(
     overlay: Overlay | None = None,
     base: str | None = None,
     prefixes: Mapping[str, str] | None = None,
+    using: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Outcome:
-    """The delta of an update; the store is unchanged afterwards. The caller holds the kernel's lock.
+    """The delta of an update; the store is unchanged afterwards. Nobody else changes it meanwhile.
+
+    `using`: graphs that stand for USING and USING NAMED in every operation (the protocol's using-graph-uri); a text that
+    says USING or WITH itself is then refused.
 
     Raises InputError for a text that is not SPARQL (with line and column), LOAD, SERVICE, the store's own graphs, a
     graph that does not exist (without SILENT), terms the door refuses, and a clause that reads an earlier change when
@@ -100,11 +115,25 @@ def evaluate_update(
     evaluation = _Evaluation(store, scope, overlay)
     try:
         for operation in parse_update(text, base=base, prefixes=prefixes):
-            if not evaluation.run(operation):
+            if not evaluation.run(_with_dataset(operation, using)):
                 break
     finally:
         evaluation.finish()
     return evaluation.outcome()
+
+
+def _with_dataset(operation: Modify | Manage, using: tuple[Sequence[str], Sequence[str]] | None) -> Modify | Manage:
+    if using is None or not isinstance(operation, Modify) or operation.where is None:
+        return operation
+    if operation.using or operation.using_named or operation.with_graph is not None:
+        raise InputError(
+            "the data set is named in the request and in the update",
+            place=operation.place,
+            rule="https://www.w3.org/TR/sparql11-protocol/#update-dataset",
+            remedy="leave out using-graph-uri and using-named-graph-uri, or USING and WITH",
+        )
+    default, named = (tuple(ox.NamedNode(g) for g in graphs) for graphs in using)
+    return replace(operation, using=default, using_named=named)
 
 
 @dataclass(slots=True)
@@ -123,7 +152,7 @@ class _Layer:
     def delta(self) -> Delta:
         parts: dict[bool, list[ox.Quad]] = {False: [], True: []}
         for graph, entries in self.graphs.items():
-            name = ox.NamedNode(graph)
+            name = node_of(graph)
             for t, present in entries.items():
                 parts[present].append(ox.Quad(t.subject, t.predicate, t.object, name))
         return Delta(tuple(parts[False]), tuple(parts[True]))
@@ -136,7 +165,7 @@ class _Evaluation:
         self.store, self.scope, self.overlay = store, scope, overlay
         self.own = scope.own
         self.net, self.unsent = _Layer(), _Layer()
-        self.exists = set(scope.named) | {scope.target.value}
+        self.exists = set(scope.named) | {key_of(scope.target)}
         self.touched: dict[str, None] = {}
         self.lent = self.foreign = False
         self.unowned = 0
@@ -188,18 +217,18 @@ class _Evaluation:
         present = self.unsent.graphs.get(graph, {}).get(triple)
         if present is not None:
             return present
-        return ox.Quad(triple.subject, triple.predicate, triple.object, ox.NamedNode(graph)) in self.store
+        return ox.Quad(triple.subject, triple.predicate, triple.object, node_of(graph)) in self.store
 
     def contents(self, graph: str) -> list[ox.Triple]:
         changed = self.unsent.graphs.get(graph, {})
-        quads = self.store.quads_for_pattern(None, None, None, ox.NamedNode(graph))
+        quads = self.store.quads_for_pattern(None, None, None, node_of(graph))
         kept = [t for q in quads if changed.get(t := q.triple, True)]
         return kept + [t for t, present in changed.items() if present]
 
     def holders(self, triple: ox.Triple) -> Iterator[str]:
         """Graphs of the author that hold a triple; counts the triple as unowned when others show it."""
         if not self.scope.union:
-            yield self.scope.target.value
+            yield key_of(self.scope.target)
             return
         seen = False
         found: set[str] = set()
@@ -252,10 +281,10 @@ class _Evaluation:
                 if graph is None and operation.with_graph is None:
                     holders: Iterable[str] = self.holders(triple)
                 else:
-                    holders = ((graph or target).value,)
+                    holders = (key_of(graph or target),)
                 removed.update(((name, triple), None) for name in holders)
             for triple, graph in instantiate(operation.insert, row):
-                added[(graph or target).value, canonical(triple)] = None
+                added[key_of(graph or target), canonical(triple)] = None
         for name in dict.fromkeys(g for g, _ in (*removed, *added)):
             self.touch(name, place)
         self.change(removed, added)
@@ -271,7 +300,7 @@ class _Evaluation:
         for name in where.reads.graphs:
             _refuse_internal(name, operation.place)
         readable = self.exists | self.own
-        named: Iterable[str] = readable - {self.scope.target.value} if not self.scope.union else readable
+        named: Iterable[str] = readable - {key_of(self.scope.target)} if not self.scope.union else readable
         default: Sequence[GraphName] = self.scope.default
         if operation.using or operation.using_named:
             default = [g for g in operation.using if g.value in readable]
@@ -319,7 +348,7 @@ class _Evaluation:
                     continue
                 self.touch(graph, place)
                 self.change([(graph, t) for t in self.contents(graph)], ())
-                if verb == "DROP" and graph != self.scope.target.value:
+                if verb == "DROP" and graph != key_of(self.scope.target):
                     self.exists.discard(graph)
         elif verb == "CREATE":
             (graph,) = self.graphs_at(operation.source)
@@ -348,11 +377,11 @@ class _Evaluation:
             gone += [(source, t) for _, t in come]
         self.change(gone, come)
         self.exists.add(target)
-        if operation.verb == "MOVE" and source != self.scope.target.value:
+        if operation.verb == "MOVE" and source != key_of(self.scope.target):
             self.exists.discard(source)
 
     def graphs_at(self, place: Place) -> list[str]:
-        target = self.scope.target.value
+        target = key_of(self.scope.target)
         if isinstance(place, ox.NamedNode):
             return [place.value]
         if place == "DEFAULT":
@@ -414,4 +443,4 @@ def _refuse_internal(graph: str, place: str) -> None:
         )
 
 
-__all__ = ["Changes", "Outcome", "Overlay", "Scope", "evaluate_update", "instantiate"]
+__all__ = ["Changes", "Outcome", "Overlay", "Scope", "evaluate_update", "instantiate", "key_of", "node_of"]

@@ -29,6 +29,7 @@ class Ask:
     rows: int = 1_000_000  # rows of SELECT, triples of CONSTRUCT and DESCRIBE
     mib: int = 512  # bytes of the answer
     dataset: str = "union"  # or "standard": the default graph is the author's, graph names are free
+    task: str = "query"  # or "change": `text` is a plan of `engine.graph.evaluating`, answered by what it would change
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The page and the SPARQL endpoint of a knowledge base, for people and programs on this machine.
+"""The page, the SPARQL endpoint and the graph store of a knowledge base, for people and programs.
 
-`serve` listens until it is stopped; `make_app` is the WSGI application for anybody else's server.
+`serve` listens until it is stopped; `make_app` is the WSGI application of the pages for anybody else's server.
 """
 
 from __future__ import annotations

@@ -1,24 +1,29 @@
-"""The Flask application: which path answers what, in which form, with which headers.
+"""The Flask application: pages and `/api` over one knowledge base, and the rooms that bring routes of their own.
+
+SPARQL, graphs and descriptions are answered before it by `engine.server.front`. What is shown here is what everybody may
+see: parts of the page are read from the public closure, entity tags are made of the public version, and of graphs only
+those are listed that the caller may read. Nothing that happens in a private graph changes a byte for an outsider.
 
 Source of the headers: https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/fetch-metadata/
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import pyoxigraph as ox
-
 from engine.errors import DappopsError, NotAvailableError
-from engine.graph.wire import decode_term
 from engine.kb import KnowledgeBase
-from engine.server import counters, describe, sparql
-from engine.server.content import PARTS, Content, tail, words
-from engine.server.problem import MEDIA_TYPE, RETRY_SECONDS, Problem, of_error
-from reasoners.vocab import BASE, PREFIXES
+from engine.server.caller import PUBLIC, Caller
+from engine.server.content import Content, Json
+from engine.server.problem import MEDIA_TYPE, Problem, of_error
+from engine.server.settings import Settings
+from engine.server.shown import FILTERS
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -36,47 +41,71 @@ HEADERS = {
 }
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 MAX_BODY = 1_000_000  # bytes
-QUERIES = 2  # SPARQL queries at once: one cannot be stopped once it runs
-PAGE_ROWS = 500  # rows of an answer shown as HTML
-EXAMPLE = """SELECT ?unit ?label WHERE {
-  ?application a dapp:QualityCriticalApplication ; dapp:hasUnit ?unit .
-  ?unit rdfs:label ?label .
-}
-ORDER BY ?label"""
+ROOMS = ("identity", "operations", "shacl", "why")  # modules or packages here with `routes(site) -> flask.Blueprint`
 
 
-def make_app(kb: KnowledgeBase, *, any_host: bool = False) -> Flask:
+def make_app(kb: KnowledgeBase, *, any_host: bool = False, settings: Settings | None = None) -> Flask:
     """The application over an open knowledge base, which stays the caller's.
 
-    It answers only requests for a loopback name, so that a page elsewhere cannot reach it under a name of its own
-    (DNS rebinding), unless `any_host`. NotAvailableError without Flask.
+    It answers only requests for a loopback name or one of `settings.names`, so that a page elsewhere cannot reach it under
+    a name of its own (DNS rebinding), unless `any_host`. NotAvailableError without Flask.
     """
     try:
         import flask
     except ImportError as error:
         raise NotAvailableError("the page needs Flask", remedy='pip install "dappops[serve]"') from error
+    from engine.server import api, pages
+
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(tail=tail, words=words, moment=moment, figure=figure, shown=shown, graph=graph)
+    app.jinja_env.filters.update(FILTERS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    site = _Site(kb, any_host)
+    site = Site(kb, any_host, settings)
     app.config["SITE"] = site
-    _routes(app, site)
+    app.register_blueprint(pages.routes(site))
+    app.register_blueprint(api.routes(site))
+    for room in ROOMS:
+        with_routes = _room(room)
+        if with_routes is not None:
+            app.register_blueprint(with_routes(site))
     _frame(app, site)
     return app
 
 
-class _Site:
-    """What the routes share."""
+def _room(name: str) -> Callable[[Site], Any] | None:
+    try:
+        module = importlib.import_module(f"engine.server.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"engine.server.{name}":
+            raise
+        return None
+    found: Callable[[Site], Any] | None = getattr(module, "routes", None)
+    return found
 
-    def __init__(self, kb: KnowledgeBase, any_host: bool) -> None:
-        self.kb, self.any_host = kb, any_host
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state a caller sees. `version` and `etag` are of the public graphs, `graphs` what the caller may read by name."""
+
+    version: int
+    etag: str
+    node: str
+    graphs: tuple[Json, ...]
+    mark: str  # entity tag of what is made from this state
+
+
+class Site:
+    """What the routes share: `kb`, `call`, `settings`, `caller()`, `seen()`."""
+
+    def __init__(self, kb: KnowledgeBase, any_host: bool = False, settings: Settings | None = None) -> None:
+        self.kb = kb
+        self.settings = settings or Settings(home=str(kb.home or ":memory:"))
+        self.any_host = any_host
         self._client = threading.Lock()
+        self._callers: Any = None
         self.content = Content(self.call)
-        self.counters = counters.Counters()
-        self.started = f"{time.time_ns():x}"  # another server's pages are not this one's
-        self.queries = threading.BoundedSemaphore(QUERIES)
+        self.release = metadata.version("dappops")
 
     def call(self, method: str, /, **params: Any) -> Any:
         """Call the knowledge base. A client that loses its owner may become one, so that is done by one thread."""
@@ -85,160 +114,74 @@ class _Site:
         with self._client:
             return self.kb.call(method, **params)
 
-    def head(self) -> int:
-        """The newest transaction."""
-        return int(self.content.info()["head"])
+    def caller(self) -> Caller:
+        """Who sends the current request; Problem 401 for a token that does not hold."""
+        from flask import g, request
 
-    def chosen(self, head: int, wanted: str | None) -> str:
+        found: Caller | None = g.get("caller")
+        if found is None:
+            found = g.caller = self._of(dict(request.headers), request.remote_addr or "")
+        return found
+
+    def _of(self, headers: dict[str, str], peer: str) -> Caller:
+        if self._callers is None:
+            try:
+                callers = importlib.import_module("engine.server.identity.callers")
+            except ModuleNotFoundError:
+                return Caller(origin=peer)
+            self._callers = callers.Callers(self.settings, self.call)
+        found: Caller = self._callers.of(headers, peer)
+        return found
+
+    def seen(self) -> Seen:
+        """The state that the current request's caller sees."""
+        caller = self.caller()
+        now = self.call("audience_version", audience=PUBLIC)
+        private = frozenset(self.call("audience", reader=caller.address)["graphs"]) if caller.signed_in else frozenset()
+        info = self.content.info(now["tx"])
+        graphs = tuple(g for g in info["graphs"] if g["audience"] == "public" or g["iri"] in private)
+        parts = (self.release, info["node"], now["etag"], str(now["version"]), *sorted(private))
+        mark = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        return Seen(int(now["version"]), str(now["etag"]), str(info["node"]), graphs, mark)
+
+    def chosen(self, seen: Seen, wanted: str | None) -> str:
         """The application to show: the one asked for, else the first."""
-        known = [a["iri"] for a in self.content.applications(head)]
+        known = [a["iri"] for a in self.content.applications(seen.etag)]
         if wanted and wanted not in known:
             raise Problem(
                 404, "application", "no such application is described", more={"place": wanted, "rule": ", ".join(known)}
             )
         return wanted or (known[0] if known else "")
 
-    def query(self, text: str, limit: int, method: str = "query") -> dict[str, Any]:
-        """Answer a query (`prove_query`: with its proof), unless too many are being answered."""
-        if not self.queries.acquire(blocking=False):
-            raise Problem(
-                503, "busy", f"{QUERIES} queries are being answered", headers={"Retry-After": str(RETRY_SECONDS)},
-                more={"remedy": "send it again in a moment"},
-            )  # fmt: skip
-        try:
-            answer: dict[str, Any] = self.call(method, text=text, limit=limit)
-            return answer
-        finally:
-            self.queries.release()
+    def fresh(self, mark: str, make: Callable[[], Any]) -> Any:
+        """A response that a client keeps while `mark` is its entity tag; 304 when the client has it already."""
+        from flask import make_response, request
 
-
-def _routes(app: Flask, site: _Site) -> None:
-    from flask import redirect, render_template, request, url_for
-
-    content = site.content
-
-    def page_data(name: str, head: int) -> dict[str, Any]:
-        return content.part(name, head, site.chosen(head, request.args.get("application")))
-
-    @app.get("/")
-    def page() -> Any:
-        info = content.info()
-        head = int(info["head"])
-        application = site.chosen(head, request.args.get("application"))
-        parts = {name: content.part(name, head, application) for name in PARTS}
-        return _fresh(
-            site,
-            head,
-            lambda: render_template(
-                "page.html", info=info, applications=content.applications(head), chosen=application, example=EXAMPLE,
-                prefixes=PREFIXES, **parts,
-            ),
-        )  # fmt: skip
-
-    @app.get("/part/<name>")
-    def part(name: str) -> Any:
-        if name not in PARTS:
-            raise Problem(404, "part", f"the page has no part {name!r}", more={"rule": ", ".join(PARTS)})
-        head = site.head()
-        application = site.chosen(head, request.args.get("application"))
-        data = {name: page_data(name, head)}
-        return _fresh(site, head, lambda: render_template(f"part-{name}.html", chosen=application, head=head, **data))
-
-    @app.get("/why")
-    def why() -> Any:
-        decision = request.args.get("decision", "")
-        found = content.why(decision)
-        template = "part-why.html" if request.args.get("part") else "why.html"
-        return render_template(template, why=found, decision=decision)
-
-    @app.get("/api/<name>")
-    def api(name: str) -> Any:
-        if name == "status":
-            info = content.info()
-            applications = content.applications(int(info["head"]))
-            told = {
-                "node": info["node"],
-                "head": info["head"],
-                "graphs": len(info["graphs"]),
-                "applications": applications,
-            }
-            return _fresh(site, int(info["head"]), lambda: app.json.response(told))
-        if name == "why":
-            return app.json.response(content.why(request.args.get("decision", "")))
-        if name == "events":
-            head = site.head()
-            return _fresh(site, head, lambda: app.json.response({"events": page_data("runtime", head)["events"]}))
-        if name not in PARTS:
-            raise Problem(
-                404, "api", f"there is no /api/{name}", more={"rule": ", ".join(("status", "why", "events", *PARTS))}
-            )
-        head = site.head()
-        return _fresh(site, head, lambda: app.json.response(page_data(name, head)))
-
-    @app.route("/sparql", methods=["GET", "POST"])
-    def endpoint() -> Any:
-        if request.method == "GET" and not request.args:
-            if _likes_html():
-                return redirect(url_for("page") + "#sparql")
-            return _described(site)
-        kind = request.mimetype
-        body = request.get_data(as_text=True) if kind == sparql.DIRECT else ""
-        text = sparql.asked(request.method, kind, dict(request.args.lists()), dict(request.form.lists()), body)
-        limit = sparql.limit_of(request.values.get("limit"))
-        if sparql.wants_proof(request.values.get("proof")):
-            answer = site.query(text, min(limit, sparql.ROWS), "prove_query")
-            return app.response_class(sparql.proven(answer), content_type="application/json; charset=utf-8")
-        if _likes_html():
-            return _as_page(site, text, min(limit, PAGE_ROWS))
-        answer = site.query(text, limit)
-        kind = sparql.negotiate(_accepted(), sparql.offered(answer))
-        response = app.response_class(sparql.text_of(answer, kind), content_type=f"{kind}; charset=utf-8")
-        if answer.get("truncated"):
-            response.headers["DAppOps-Truncated"] = str(limit)
+        response = make_response("", 304) if request.if_none_match.contains(mark) else make_response(make())
+        response.set_etag(mark)
+        response.headers.add("Vary", "Authorization")
         return response
 
-    @app.get("/.well-known/void")
-    def void() -> Any:
-        return _described(site)
-
-    @app.get("/healthz")
-    def healthz() -> Any:
-        return app.response_class("ok\n", content_type="text/plain; charset=utf-8")
-
-    @app.get("/readyz")
-    def readyz() -> Any:
-        try:
-            head = site.head()
-        except (DappopsError, OSError) as error:
-            raise Problem(503, "not-ready", str(error), headers={"Retry-After": str(RETRY_SECONDS)}) from error
-        return app.response_class(f"ready at transaction {head}\n", content_type="text/plain; charset=utf-8")
-
-    @app.get("/metrics")
-    def metrics() -> Any:
-        info = content.info()
-        gauges = {
-            "dappops_head_transaction": ("Newest transaction of the knowledge base.", float(info["head"])),
-            "dappops_graphs": ("Graphs of the knowledge base.", float(len(info["graphs"]))),
-            "dappops_findings": (
-                "Open findings of coherence shapes.", float(len(content.part("findings", int(info["head"]))["findings"])),
-            ),
-        }  # fmt: skip
-        return app.response_class(site.counters.text(gauges), content_type=counters.MEDIA_TYPE)
+    def answers_for(self, host: str) -> bool:
+        """Whether requests for a host name (without its port) are answered."""
+        return self.any_host or host.lower() in LOOPBACK or host.lower() in self.settings.names
 
 
-def _frame(app: Flask, site: _Site) -> None:
-    """What happens before and after every route: who may ask, headers, counting, errors."""
-    from flask import g, render_template, request
+def _frame(app: Flask, site: Site) -> None:
+    """What happens before and after every route: who may ask, headers, errors."""
+    from flask import render_template, request
     from werkzeug.exceptions import HTTPException
 
     @app.before_request
     def admit() -> None:
-        g.started = time.perf_counter()
         name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-        if not site.any_host and name.lower() not in LOOPBACK:
-            raise Problem(403, "host", f"this server does not answer for {name!r}", more={"rule": ", ".join(LOOPBACK)})
+        if not site.answers_for(name):
+            rule = ", ".join((*LOOPBACK, *site.settings.names))
+            raise Problem(403, "host", f"this server does not answer for {name!r}", more={"rule": rule})
         navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method == "GET"
-        if request.headers.get("Sec-Fetch-Site") == "cross-site" and not navigates:
+        origins = site.settings.origins
+        allowed = "*" in origins or request.headers.get("Origin") in origins
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" and not navigates and not allowed:
             raise Problem(403, "cross-site", "pages of other sites may not ask this server")
 
     @app.after_request
@@ -247,14 +190,13 @@ def _frame(app: Flask, site: _Site) -> None:
             response.headers.setdefault(name, value)
         if "Cache-Control" not in response.headers or request.endpoint == "static":
             response.headers["Cache-Control"] = "no-cache"
-        response.headers.add("Vary", "Accept")
-        route = request.url_rule.rule if request.url_rule else "other"
-        site.counters.saw(route, response.status_code, time.perf_counter() - g.get("started", time.perf_counter()))
+        if "Accept" not in response.headers.getlist("Vary"):
+            response.headers.add("Vary", "Accept")
         return response
 
     def answer(problem: Problem) -> Any:
         told = problem.as_json(request.full_path.rstrip("?"))
-        wants_page = _likes_html() and not request.path.startswith(("/api/", "/part/"))
+        wants_page = likes_html() and not request.path.startswith(("/api/", "/part/"))
         if wants_page:
             body, kind = render_template("problem.html", problem=told), "text/html; charset=utf-8"
         else:
@@ -281,92 +223,13 @@ def _frame(app: Flask, site: _Site) -> None:
         return answer(Problem(500, "error", "something went wrong here; the server's own output says what"))
 
 
-def _fresh(site: _Site, head: int, make: Callable[[], Any]) -> Any:
-    """A response that a client keeps while no transaction changes it; 304 when the client has it already."""
-    from flask import make_response, request
-
-    mark = f"{site.started}-{head}"
-    if request.if_none_match.contains(mark):
-        response = make_response("", 304)
-    else:
-        response = make_response(make())
-    response.set_etag(mark)
-    return response
-
-
-def _likes_html() -> bool:
+def likes_html() -> bool:
     """Whether a person's browser asks: it names HTML before any format of data."""
-    said = dict(_accepted())
-    others = (*sparql.OF_ROWS, *sparql.OF_TRIPLES, *sparql.SAME)
-    return said.get(sparql.HTML, 0.0) > max((said.get(kind, 0.0) for kind in others), default=0.0)
-
-
-def _accepted() -> list[tuple[str, float]]:
     from flask import request
 
-    return [(kind.split(";")[0].strip().lower(), quality) for kind, quality in request.accept_mimetypes]
+    said = {kind.split(";")[0].strip().lower(): quality for kind, quality in request.accept_mimetypes}
+    others = max((quality for kind, quality in said.items() if kind not in ("text/html", "*/*")), default=0.0)
+    return "text/html" in said and said["text/html"] >= others
 
 
-def _described(site: _Site) -> Any:
-    from flask import current_app, request
-
-    info = site.content.info()
-    head = int(info["head"])
-    counted = site.content.part("size", head)["triples"]
-    text = describe.description(request.url_root, info, counted)
-    return _fresh(site, head, lambda: current_app.response_class(text, content_type="text/turtle; charset=utf-8"))
-
-
-def _as_page(site: _Site, text: str, limit: int) -> Any:
-    """An answer, or what is wrong with the query, as a page of its own."""
-    from flask import render_template
-
-    status, answer, problem = 200, None, None
-    try:
-        answer = site.query(text, limit)
-        if "triples" in answer:
-            answer = {**answer, "triples": sparql.text_of(answer, sparql.TURTLE)}
-    except DappopsError as error:
-        found = of_error(error)
-        status, problem = found.status, found.as_json()
-    return render_template(
-        "answer.html", query=text, answer=answer, problem=problem, limit=limit, prefixes=PREFIXES
-    ), status
-
-
-def moment(text: str) -> str:
-    """A time for people: `2026-01-31 12:00:00`; UTC as everywhere in the graph."""
-    day, _, rest = text.partition("T")
-    return f"{day} {rest[:8]}" if rest else text
-
-
-def figure(value: Any, digits: int = 4) -> str:
-    """A number for people, without an exponent while it is of everyday size; nothing for None."""
-    if value is None:
-        return ""
-    number = float(value)
-    return f"{number:,.0f}" if 10**digits <= abs(number) < 1e15 else f"{number:.{digits}g}"
-
-
-def shown(cell: str | None) -> str:
-    """A term of an answer for people: a known prefix or the tail of an IRI in a graph, a literal's text."""
-    if cell is None:
-        return ""
-    term = decode_term(cell)
-    if isinstance(term, ox.Literal):
-        return term.value
-    if not isinstance(term, ox.NamedNode):
-        return str(term)
-    for prefix, namespace in PREFIXES.items():
-        if term.value.startswith(namespace) and "/" not in term.value[len(namespace) :]:
-            return f"{prefix}:{term.value[len(namespace) :]}"
-    owner, _, rest = term.value.partition("/g/")[2].partition("/")
-    return f"{owner[:6]}…/{rest}" if owner.startswith("0x") and rest else f"<{term.value}>"
-
-
-def graph(iri: str) -> str:
-    """The short name of a graph: what its owner called it, or which policy it is."""
-    return iri.partition("/g/0x")[2].partition("/")[2] or iri.removeprefix(f"{BASE}/")
-
-
-__all__ = ["make_app"]
+__all__ = ["Seen", "Site", "likes_html", "make_app"]

@@ -1,7 +1,7 @@
 """What the page shows, as plain data: rows of the views `page-*`, grouped by the thing they are about.
 
-The same data answers `/api/…`. Everything here depends on the state of the knowledge base alone, so it is kept until a
-transaction changes that.
+The same data answers `/api/…`. Everything here is read from the public closure, so it is kept until what is public
+changes: `etag` below is the public audience's entity tag, which the caller has just asked for.
 """
 
 from __future__ import annotations
@@ -60,12 +60,16 @@ class Content:
     def __init__(self, call: Call) -> None:
         self.call = call
         self._lock = threading.Lock()
-        self._head = -1
+        self._etag: str | None = None
         self._kept: dict[tuple[str, str], Json] = {}
+        self._info: tuple[int, Json] = (-1, {})
 
-    def info(self) -> Json:
-        """Node, head and graphs."""
-        found: Json = self.call("info")
+    def info(self, tx: int) -> Json:
+        """Node and graphs, private ones too, as of transaction `tx` or later: for this process, never for an answer."""
+        known, found = self._info
+        if known != tx:
+            found = self.call("info")
+            self._info = (int(found["head"]), found)
         return found
 
     def rows(self, view: str, **bindings: str) -> list[Row]:
@@ -76,23 +80,23 @@ class Content:
             for row in answer["rows"]
         ]
 
-    def part(self, name: str, head: int, application: str = "") -> Json:
-        """One of PARTS in the state after transaction `head`, which the caller has just asked for."""
+    def part(self, name: str, etag: str, application: str = "") -> Json:
+        """One of PARTS in the public state that `etag` names."""
         key = (name, application)
         with self._lock:
-            if head != self._head:
-                self._head, self._kept = head, {}
+            if etag != self._etag:
+                self._etag, self._kept = etag, {}
             if key in self._kept:
                 return self._kept[key]
         made: Json = getattr(self, f"_{name}")(application)
         with self._lock:
-            if head == self._head and len(self._kept) < KEPT:
+            if etag == self._etag and len(self._kept) < KEPT:
                 self._kept[key] = made
         return made
 
-    def applications(self, head: int) -> list[Json]:
+    def applications(self, etag: str) -> list[Json]:
         """Every application, those with running deployments first."""
-        found: list[Json] = self.part("applications", head)["applications"]
+        found: list[Json] = self.part("applications", etag)["applications"]
         return found
 
     # -- parts -------------------------------------------------------------------------------------------------------

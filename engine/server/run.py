@@ -1,28 +1,35 @@
-"""Listening: Granian in a process of its own where it is installed, Flask's own server in this one otherwise.
+"""Serving: this process starts and watches the others, and ends them in order.
 
-Granian starts worker processes that import `engine.server.worker`; the one worker opens the knowledge base and becomes
-its owner, or a client of the process that is. What it needs to know travels in the environment.
+The keeper (`engine.replicas.keeper`) opens the knowledge base and feeds replicas; Granian's workers import
+`engine.server.front`. What they need to know travels in the environment. When told to stop, Granian accepts nothing
+more and lets what is being answered finish up to a bound; then the replicas end, and the knowledge base is closed.
 """
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import ipaddress
 import os
+import shutil
 import socket
+import ssl
+import tempfile
+import threading
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import BusyError, InputError, NotAvailableError
+from engine.server.settings import Settings
 
-HOME, AUTHOR, SAFE, ANY_HOST = (
-    "DAPPOPS_SERVE_HOME",
-    "DAPPOPS_SERVE_AUTHOR",
-    "DAPPOPS_SERVE_SAFE",
-    "DAPPOPS_SERVE_ANY_HOST",
-)
-THREADS = 4  # requests at once
-BACKLOG = 128
+KEEPER = "DAPPOPS_KEEPER"  # the keeper's socket, in the environment of a front
+BACKLOG = 1024
+GRACE = 15  # seconds that answers under way have when the server stops
+PATIENCE = 120.0  # seconds until it has to answer (an owner may be recovering)
+NEEDED = ("flask", "granian", "a2wsgi", "uvloop", "prometheus_client")
 
 
 def is_loopback(host: str) -> bool:
@@ -55,66 +62,114 @@ def check_free(host: str, port: int) -> None:
             ) from error
 
 
-def serve(
-    home: Path | None,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    author: str | None = None,
-    safe: bool = False,
-    plain: bool = False,
-    ready: Callable[[str, str], None] = lambda url, how: None,
-) -> None:
-    """Serve the knowledge base in `home` (None: one that keeps nothing) until the process is told to stop.
+def check(settings: Settings) -> None:
+    """InputError for settings that would let others in without protection, or that name files that are not there."""
+    tls = bool(settings.tls_certificate or settings.tls_key)
+    if tls and not (settings.tls_certificate and settings.tls_key):
+        raise InputError(
+            "TLS needs a certificate and its key", remedy="give both --tls-certificate and --tls-key"
+        )  # fmt: skip
+    for path in filter(None, (settings.tls_certificate, settings.tls_key)):
+        if not Path(path).is_file():
+            raise InputError("there is no such file", place=path, remedy="name a PEM file")
+    if settings.public and not tls and not settings.proxy:
+        raise InputError(
+            "others would send their tokens in the clear", place="--public", rule="TLS, or a proxy that brings it",
+            remedy="give --tls-certificate and --tls-key, or name the proxy with --proxy ADDRESS",
+        )  # fmt: skip
+    if not settings.public and not is_loopback(settings.host):
+        raise InputError(
+            f"others could reach it at {settings.host}", place="--host", rule="only this machine, unless --public is given",
+            remedy="leave out --host, or give --public with TLS or a proxy",
+        )  # fmt: skip
 
-    `ready(url, how)` is called when it is about to listen; `how` names the server. `plain` uses Flask's own server even
-    where Granian is installed. NotAvailableError without Flask, BusyError when the port is taken.
+
+def url_of(settings: Settings) -> str:
+    """The address to open."""
+    host = settings.host.strip("[]")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_certificate else 'http'}://{shown}:{settings.port}/"
+
+
+def serve(settings: Settings, *, ready: Callable[[str, str], None] = lambda url, how: None) -> None:
+    """Serve a knowledge base until the process is told to stop (SIGTERM or SIGINT). Call it from the main thread.
+
+    `ready(url, how)` is called from another thread when it answers; `how` names the server. A home of `:memory:` is a
+    temporary folder. NotAvailableError without the extra, BusyError when the port is taken, InputError as `check` says.
     """
-    if importlib.util.find_spec("flask") is None:
-        raise NotAvailableError("the page needs Flask", remedy='pip install "dappops[serve]"')
-    check_free(host, port)
-    shown = f"[{host.strip('[]')}]" if ":" in host else host
-    url = f"http://{shown}:{port}/"
-    granian = home is not None and not plain and importlib.util.find_spec("granian") is not None
-    if granian and home is not None:
-        ready(url, "Granian")
-        _granian(home, host, port, author, safe)
-    else:
-        why = (
-            "keeps nothing"
-            if home is None
-            else "as asked"
-            if plain
-            else 'Granian is not installed: pip install "dappops[serve]"'
-        )
-        ready(url, f"Flask's own server ({why})")
-        _flask(home, host, port, author, safe)
+    missing = next((name for name in NEEDED if importlib.util.find_spec(name) is None), "")
+    if missing:
+        shown = "Flask" if missing == "flask" else missing
+        raise NotAvailableError(f"serving needs {shown}", remedy='pip install "dappops[serve]"')
+    check(settings)
+    check_free(settings.host, settings.port)
+    with ExitStack() as last:
+        if settings.home == ":memory:":
+            folder = tempfile.mkdtemp(prefix="dappops-serve-")
+            last.callback(shutil.rmtree, folder, ignore_errors=True)
+            settings = replace(settings, home=folder)
+        _supervise(settings, ready, last)
 
 
-def _granian(home: Path, host: str, port: int, author: str | None, safe: bool) -> None:
-    from granian.constants import Interfaces
+def _supervise(settings: Settings, ready: Callable[[str, str], None], last: ExitStack) -> None:
+    from granian.constants import Interfaces, Loops
     from granian.log import LogLevels
     from granian.server import Server
 
-    os.environ.update(
-        {HOME: str(home), AUTHOR: author or "", SAFE: "1" if safe else "", ANY_HOST: "" if is_loopback(host) else "1"}
-    )
-    Server(
-        "engine.server.worker:application", address=host.strip("[]"), port=port, interface=Interfaces.WSGI, workers=1,
-        blocking_threads=THREADS, backlog=BACKLOG, factory=True, log_level=LogLevels.warning, websockets=False,
-        workers_kill_timeout=10,
-    ).serve()  # fmt: skip
+    from engine.replicas import keeper
+    from engine.replicas.options import KeeperOptions
+    from engine.server.operations import metrics
+
+    found = keeper.start(
+        KeeperOptions(
+            settings.home, author=settings.author, safe=settings.safe, dataset=settings.dataset, replica=settings.replica,
+            replica_update=settings.replica_update,
+        )
+    )  # fmt: skip
+    last.callback(found.stop)
+    last.callback(metrics.clean, metrics.prepare())
+    os.environ.update({**settings.to_environment(), KEEPER: str(found.socket)})
+    server = Server(
+        "engine.server.front:application", address=settings.host.strip("[]"), port=settings.port,
+        interface=Interfaces.ASGI, loop=Loops.uvloop, workers=settings.workers, backlog=BACKLOG, factory=True,
+        log_level=LogLevels.warning, websockets=False, workers_kill_timeout=GRACE, respawn_failed_workers=True,
+        ssl_cert=Path(settings.tls_certificate) if settings.tls_certificate else None,
+        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
+    )  # fmt: skip
+    stopping = threading.Event()
+    last.callback(stopping.set)
+    watcher = threading.Thread(target=_tell, args=(settings, ready, stopping), daemon=True)
+    watcher.start()
+    server.serve()
 
 
-def _flask(home: Path | None, host: str, port: int, author: str | None, safe: bool) -> None:
-    from werkzeug.serving import make_server
+def _tell(settings: Settings, ready: Callable[[str, str], None], stopping: threading.Event) -> None:
+    """Call `ready` when a query is answered."""
+    deadline = time.monotonic() + PATIENCE
+    while not stopping.is_set() and time.monotonic() < deadline:
+        if _answers(settings):
+            ready(url_of(settings), "Granian")
+            return
+        stopping.wait(0.05)
 
-    import engine
-    from engine.server.app import make_app
 
-    with engine.open(home or ":memory:", author=author, safe=safe) as kb:
-        server = make_server(host.strip("[]"), port, make_app(kb, any_host=not is_loopback(host)), threaded=True)
-        try:
-            server.serve_forever()
-        finally:
-            server.server_close()
+def _answers(settings: Settings) -> bool:
+    host = settings.host.strip("[]")
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    connection: http.client.HTTPConnection
+    if settings.tls_certificate:
+        # it is this process's own child that is asked, whatever name the certificate has
+        connection = http.client.HTTPSConnection(host, settings.port, timeout=5, context=ssl._create_unverified_context())
+    else:
+        connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    try:
+        connection.request("GET", "/sparql?query=ASK%7B%7D")
+        return connection.getresponse().status < 500
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+__all__ = ["check", "check_free", "is_loopback", "serve", "url_of"]

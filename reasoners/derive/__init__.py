@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reasoners.derive.budget import Budget
     from reasoners.derive.deriver import Deriver, Pending, Row
     from reasoners.derive.rl import Check, Closure, Inconsistency, check_from_file, owl_rl
     from reasoners.derive.rule import Rule, parse_rules, rule_from_file, rules_from_files
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from reasoners.derive.workspace import MemoryWorkspace, Workspace
 
 _HOMES = {
+    "budget": ("Budget",),
     "deriver": ("Deriver", "Pending", "Row"),
     "rl": ("Check", "Closure", "Inconsistency", "check_from_file", "owl_rl"),
     "rule": ("Rule", "parse_rules", "rule_from_file", "rules_from_files"),
@@ -30,6 +32,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Budget",
     "Check",
     "Closure",
     "Deriver",

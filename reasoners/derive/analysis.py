@@ -19,6 +19,7 @@ from reasoners.errors import InputError
 from reasoners.graph import Term
 from reasoners.sparql import algebra
 from reasoners.sparql.footprint import certain_names
+from reasoners.sparql.functions import Function
 from reasoners.sparql.paths import Path, Plus, Pred, Sequence, normalise, nullable, to_sparql
 from reasoners.sparql.reads import path_reads
 from reasoners.vocab import XSD
@@ -59,6 +60,7 @@ class Pattern:
     predicate_variable: str | None
     negative: bool
     top: bool  # holds for every row
+    under: str = ""  # what makes it negative
 
     def text(self) -> str:
         """SPARQL for the pattern alone."""
@@ -82,6 +84,7 @@ class Analysis:
     sub_selects: bool = False
     aggregated: bool = False
     now: bool = False
+    listed: bool = False  # VALUES lists nodes
 
     @property
     def atoms(self) -> list[Atom]:
@@ -103,8 +106,11 @@ class Analysis:
 
 
 @functools.lru_cache(maxsize=2048)
-def analyse(text: str) -> Analysis:
-    """Analysis of a CONSTRUCT text, shared and only to be read; InputError when it is no such SPARQL 1.1."""
+def analyse(text: str, functions: tuple[Function, ...] = ()) -> Analysis:
+    """Analysis of a CONSTRUCT text and the functions it calls back, shared and only to be read.
+
+    Raises InputError when the text is no CONSTRUCT of SPARQL 1.1.
+    """
     try:
         root = algebra.parse(bind_now(text, SAMPLE_NOW))
     except RecursionError as error:
@@ -125,7 +131,10 @@ def analyse(text: str) -> Analysis:
         isinstance(x, str) and x.startswith("_:") for h in heads for x in (h.subject, h.predicate, h.object)
     )
     out.heads = tuple(dict.fromkeys(heads))
-    _Walk(out).visit(body, frozenset(), False, True)
+    walk = _Walk(out)
+    walk.visit(body, frozenset(), "", True)
+    for function in functions:
+        walk.function(function)
     out.assigned = _assigned(body)
     out.matched = certain_names(body)
     return out
@@ -154,8 +163,18 @@ class _Walk:
     def __init__(self, out: Analysis) -> None:
         self.out = out
 
-    def visit(self, n: Anything, bound: frozenset[str], negative: bool, top: bool) -> None:
-        """`bound`: names certainly bound beside this part by a pattern that needs an edge."""
+    def function(self, function: Function) -> None:
+        """What the body of a function reads: whatever comes of it may raise or lower its answer."""
+        kept = self.out.everything, self.out.sub_selects, self.out.aggregated, self.out.unshared_minus
+        self.out.everything = []
+        root = algebra.parse(function.query)
+        self.visit(root.p, frozenset(), "a function", False)
+        if root.datasetClause:
+            self.out.forms.add("FROM")
+        self.out.everything, self.out.sub_selects, self.out.aggregated, self.out.unshared_minus = kept
+
+    def visit(self, n: Anything, bound: frozenset[str], negative: str, top: bool) -> None:
+        """`bound`: names certainly bound beside this part by a pattern that needs an edge; `negative`: why, or ''."""
         match n.name:
             case "BGP":
                 self._patterns(n.triples, bound, negative, top)
@@ -165,13 +184,13 @@ class _Walk:
             case "LeftJoin":
                 self.visit(n.p1, bound, negative, top)
                 beside = bound | _edge_names(n.p1)
-                self.visit(n.p2, beside, True, False)
-                self._expression(n.expr, beside | _edge_names(n.p2), True)
+                self.visit(n.p2, beside, "OPTIONAL", False)
+                self._expression(n.expr, beside | _edge_names(n.p2), "OPTIONAL")
             case "Minus":
                 self.visit(n.p1, bound, negative, top)
                 if not certain_names(n.p1) & certain_names(n.p2):
                     self.out.unshared_minus = True
-                self.visit(n.p2, bound | _edge_names(n.p1), True, False)
+                self.visit(n.p2, bound | _edge_names(n.p1), "MINUS", False)
             case "Union":
                 self.visit(n.p1, bound, negative, False)
                 self.visit(n.p2, bound, negative, False)
@@ -180,10 +199,10 @@ class _Walk:
                 self._conjunct(n.expr, bound | _edge_names(n.p), negative)
             case "Extend":
                 self.visit(n.p, bound, negative, top)
-                self._expression(n.expr, bound | _edge_names(n.p), True)
+                self._expression(n.expr, bound | _edge_names(n.p), "BIND")
             case "OrderBy" | "Distinct" | "Project":
                 if n.name == "OrderBy":
-                    self._expression(n.expr, bound, True)
+                    self._expression(n.expr, bound, "ORDER BY")
                 self.visit(n.p, bound, negative, top)
             case "Reduced":
                 self.out.forms.add("REDUCED")
@@ -195,28 +214,30 @@ class _Walk:
                 if getattr(n, "p", None) is not None:
                     self.out.sub_selects = self.out.sub_selects or n.p.name != "values"
                     self.visit(n.p, bound, negative, False)
+                else:
+                    self.out.listed = True
             case "AggregateJoin":
                 self.out.aggregated = True
                 for aggregate in n.A:
                     name = aggregate.name.removeprefix("Aggregate_").upper()
                     if name in ("SAMPLE", "GROUPCONCAT") and not _group_key_sample(aggregate, n):
                         self.out.ordered.add("GROUP_CONCAT" if name == "GROUPCONCAT" else name)
-                    self._expression(aggregate, bound | _edge_names(n.p.p), True)
+                    self._expression(aggregate, bound | _edge_names(n.p.p), "an aggregate")
                 for key in n.p.expr or ():
-                    self._expression(key, bound, True)
-                self.visit(n.p.p, bound, True, False)
+                    self._expression(key, bound, "an aggregate")
+                self.visit(n.p.p, bound, "an aggregate", False)
             case "Graph":
                 self.out.forms.add("GRAPH")
             case "ServiceGraphPattern":
                 self.out.forms.add("SERVICE")
             case "values":
-                pass
+                self.out.listed = True
             case other:
                 raise InputError(
                     f"{other} is not known in rules", remedy="use basic patterns, FILTER, OPTIONAL, UNION, MINUS"
                 )
 
-    def _patterns(self, triples: list[Anything], bound: frozenset[str], negative: bool, top: bool) -> None:
+    def _patterns(self, triples: list[Anything], bound: frozenset[str], negative: str, top: bool) -> None:
         from rdflib.term import Variable
 
         own: list[tuple[Position, Path, Position, str | None]] = []
@@ -224,13 +245,13 @@ class _Walk:
             path = normalise(algebra.path(p))
             own.append((_position(s), path, _position(o), str(p) if isinstance(p, Variable) else None))
         for i, (s, path, o, variable) in enumerate(own):
-            self.out.patterns.append(Pattern(s, path, o, variable, negative, top))
+            self.out.patterns.append(Pattern(s, path, o, variable, bool(negative), top, negative))
             if nullable(path):
                 near = bound.union(*(_ends(x) for j, x in enumerate(own) if j != i and not nullable(x[1])))
                 if not ((isinstance(s, str) and s in near) or (isinstance(o, str) and o in near)):
                     self.out.everything.append(f"{_write(s)} {to_sparql(path)} {_write(o)}")
 
-    def _conjunct(self, expr: Anything, bound: frozenset[str], negative: bool) -> None:
+    def _conjunct(self, expr: Anything, bound: frozenset[str], negative: str) -> None:
         """A condition that must hold: EXISTS here keeps the sign."""
         name = getattr(expr, "name", None)
         if name == "Builtin_EXISTS":
@@ -239,15 +260,16 @@ class _Walk:
             for part in (expr.expr, *expr.other):
                 self._conjunct(part, bound, negative)
         else:
-            self._expression(expr, bound, True)
+            self._expression(expr, bound, "a condition")
 
-    def _expression(self, expr: Anything, bound: frozenset[str], negative: bool) -> None:
+    def _expression(self, expr: Anything, bound: frozenset[str], negative: str) -> None:
         from rdflib.plugins.sparql.parserutils import CompValue
 
         if isinstance(expr, CompValue):
             name = str(expr.name)
             if name in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
-                self.visit(expr.graph, bound, True, False)
+                under = "NOT EXISTS" if name == "Builtin_NOTEXISTS" else f"EXISTS within {negative}"
+                self.visit(expr.graph, bound, under, False)
                 return
             if name == "Function":
                 self.out.functions.add(str(expr.iri))

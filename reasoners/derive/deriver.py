@@ -12,22 +12,27 @@ Source: Gupta, Mumick, Subrahmanian, "Maintaining views incrementally" (SIGMOD 1
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyoxigraph as ox
 
 from reasoners.derive.analysis import SAMPLE_NOW, Analysis, analyse
+from reasoners.derive.budget import Budget, Exceeded, Meter, is_notice, notice
 from reasoners.derive.rule import Rule
 from reasoners.derive.safety import check_rule
-from reasoners.derive.schema import Schema, narrow, schema_of
+from reasoners.derive.schema import Schema, classes_of, narrow, schema_of
 from reasoners.derive.strata import Stratum, stratify
 from reasoners.derive.text import bind_now, has_trailing_values
 from reasoners.derive.workspace import Workspace, quad
 from reasoners.errors import InputError, IntegrityError
 from reasoners.graph import Term, View, memory_view
-from reasoners.sparql.footprint import footprint
+from reasoners.sparql import algebra
+from reasoners.sparql.footprint import footprint, footprint_of
+from reasoners.sparql.functions import answers
 from reasoners.sparql.reads import Affected, Index, Read
+from reasoners.sparql.steps import stepwise
+from reasoners.vocab import RDFS
 
 CHUNK = 200  # subjects per query; larger chunks gain nothing (measured)
 SETTLES = 100  # waves of over-deletion in one stratum; one is enough for every rule that is accepted
@@ -60,6 +65,7 @@ class Pending:
 class _Compiled:
     number: int
     rule: Rule
+    text: str  # what is evaluated: the rule's text with its EXISTS groups in steps
     found: Analysis
     schema: Schema
     reads: tuple[Read, ...]
@@ -73,14 +79,21 @@ class _Compiled:
 class Deriver:
     """Maintains what rules of purpose `derive` derive. Holds no state of the data; may be used for any view."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """Check, order and compile `rules`; other purposes are left out. Raises InputError."""
+    def __init__(self, rules: Iterable[Rule], *, budget: Budget | None = None) -> None:
+        """Check, order and compile `rules`; other purposes are left out. Raises InputError.
+
+        A rule that is not shipped and exceeds the `budget` in one run is suspended: see `reasoners.derive.budget`.
+        """
+        self.budget = budget
+        self.suspended: Mapping[ox.NamedNode, set[ox.Triple]] = {}  # rule -> its notice; `full` derives no more of it
         self.rules = sorted((r for r in rules if r.purpose == "derive"), key=lambda r: r.iri.value)
         self._compiled = [_compile(n, rule) for n, rule in enumerate(self.rules)]
         self._number = {c.rule.iri: c.number for c in self._compiled}
         if len(self._number) != len(self.rules):
             raise InputError("two rules have the same IRI", place=_twice(self.rules), remedy="name each rule once")
         self._axioms = frozenset(p for c in self._compiled for p in c.schema.predicates)
+        if any(classes_of(c.found) for c in self._compiled):
+            self._axioms |= {RDFS.subClassOf}
         self._stale = bool(self._axioms)
         self._strata: list[Stratum] = []
         self._index: Index[int] = Index()
@@ -136,11 +149,13 @@ class Deriver:
             self._prepare(work.view)
         # The caller may undo this change: then the axioms seen here are not those of the next call.
         self._stale = schema
-        state = _State(pending.rules, Affected())
+        state = _State(pending.rules, Affected(), self.budget.meter() if self.budget is not None else Meter(None))
         self._index.affected(work.view, added, state.grown)
         for one in self._compiled:
-            if one.found.now:
+            if one.found.now or not one.found.patterns:
                 state.shrunk.everywhere.add(one.number)
+            if not one.rule.trusted and is_notice(work.held(one.rule.iri, one.rule.iri)):
+                state.off.add(one.number)
         if schema:
             self._drop_unwritable(work, state)
         for stratum in self._strata:
@@ -152,8 +167,23 @@ class Deriver:
 
     def full(self, view: View, *, now: ox.Literal | None = None) -> dict[ox.NamedNode, set[ox.Triple]]:
         """All derived triples by rule, from scratch in a memory copy of the asserted `view`."""
+        off = dict(self.suspended)
+        meter = self.budget.meter() if self.budget is not None else Meter(None)
+        while True:
+            try:
+                return self._from_scratch(view, now, off, meter)
+            except Exceeded as over:
+                off[over.rule.iri] = notice(over.rule.iri, over.why, now)
+
+    def _from_scratch(
+        self, view: View, now: ox.Literal | None, off: Mapping[ox.NamedNode, set[ox.Triple]], meter: Meter
+    ) -> dict[ox.NamedNode, set[ox.Triple]]:
         closure = memory_view(view.triples())
         known: dict[ox.NamedNode, set[ox.Triple]] = {}
+        for rule in self.rules:
+            if rule.iri in off:
+                known[rule.iri] = set(off[rule.iri])
+                closure.store.extend(quad(t, ox.DefaultGraph()) for t in known[rule.iri])
         if self._axioms:
             self._prepare(closure)
         for stratum in self._strata:
@@ -161,8 +191,10 @@ class Deriver:
             while changed:
                 changed = False
                 for one in self._members(stratum):
+                    if one.rule.iri in off:
+                        continue
                     held = known.setdefault(one.rule.iri, set())
-                    new = _heads(closure, one, None, now) - held
+                    new = _heads(closure, one, None, now, meter) - held
                     changed = changed or (stratum.recursive and any(t not in closure for t in new))
                     held |= new
                     closure.store.bulk_extend(quad(t, ox.DefaultGraph()) for t in new)
@@ -172,11 +204,21 @@ class Deriver:
 
     def _once(self, work: Workspace, one: _Compiled, state: _State, now: ox.Literal | None) -> None:
         subjects = state.take(one)
-        if subjects is not None and not subjects:
+        if one.number in state.off or (subjects is not None and not subjects):
             return
-        heads = _heads(work.view, one, subjects, now)
+        try:
+            heads = _heads(work.view, one, subjects, now, state.meter)
+        except Exceeded as over:
+            self._suspend(work, one, over.why, state, now)
+            return
         held = _held(work, one, subjects)
         self._write(work, one, (held - heads, heads - held), state)
+
+    def _suspend(self, work: Workspace, one: _Compiled, why: str, state: _State, now: ox.Literal | None) -> None:
+        """Take away all that a rule derived and say that it is suspended."""
+        state.off.add(one.number)
+        held = set(work.held(one.rule.iri, None))
+        self._write(work, one, (held, notice(one.rule.iri, why, now)), state)
 
     def _fixpoint(self, work: Workspace, stratum: Stratum, state: _State, now: ox.Literal | None) -> None:
         members = self._members(stratum)
@@ -193,12 +235,18 @@ class Deriver:
                 )
             for one in members:
                 _put(again, one.number, state.take_grown(one))
+                if one.number in state.off:
+                    again.pop(one.number, None)
             todo = [one for one in members if again.get(one.number, set()) != set()]
             if not todo:
                 return
             for one in todo:
                 subjects = again.pop(one.number)
-                heads = _heads(work.view, one, subjects, now)
+                try:
+                    heads = _heads(work.view, one, subjects, now, state.meter)
+                except Exceeded as over:
+                    self._suspend(work, one, over.why, state, now)
+                    continue
                 held = _held(work, one, subjects)
                 self._write(work, one, (held - heads, heads - held), state, (again, {m.number for m in members}))
 
@@ -217,7 +265,7 @@ class Deriver:
             for one in members:
                 subjects = state.take_shrunk(one)
                 seen = done.get(one.number, set())
-                if seen is None or subjects == set():
+                if seen is None or subjects == set() or one.number in state.off:
                     continue
                 fresh = None if subjects is None else subjects - seen
                 _put(done, one.number, subjects)
@@ -301,6 +349,8 @@ class _State:
 
     shrunk: Affected[int]
     grown: Affected[int]
+    meter: Meter
+    off: set[int] = field(default_factory=set)  # numbers of suspended rules
 
     def take(self, one: _Compiled) -> set[Term] | None:
         """All subjects of a rule, no longer pending; None: every subject."""
@@ -332,12 +382,14 @@ def _union(a: set[Term] | None, b: set[Term] | None) -> set[Term] | None:
 
 def _compile(number: int, rule: Rule) -> _Compiled:
     check_rule(rule)
-    found = analyse(rule.text)
+    found = analyse(rule.text, rule.functions)
     text = bind_now(rule.text, SAMPLE_NOW)
     subjects = tuple(dict.fromkeys(h.subject for h in found.heads if isinstance(h.subject, str)))
     whole = "a head's subject is a constant" if any(not isinstance(h.subject, str) for h in found.heads) else ""
     if found.now:
         whole = "it reads the commit's time"
+    elif not found.patterns:
+        whole = "it reads no triple"
     reads: dict[Read, None] = {}
     partly: dict[str, None] = {}
     for subject in subjects or ("",):
@@ -346,13 +398,19 @@ def _compile(number: int, rule: Rule) -> _Compiled:
         partly.update(dict.fromkeys(print_.reasons))
     if not whole and reads and all(r.prefix is None for r in reads):
         whole = "; ".join(partly)
+    for function in rule.functions:
+        inside = footprint_of(algebra.parse(function.query), "", prebound=False).reads
+        reads.update(dict.fromkeys(replace(r, prefix=None) for r in inside))
+        if inside:
+            partly[f"what <{function.iri}> reads"] = None
     if whole:
         reads = dict.fromkeys(Read(None, r.predicate, r.from_subject, r.under, r.subject, r.obj) for r in reads)
     literals = any(isinstance(h.object, ox.Literal) for h in found.heads)
     flat = not (found.sub_selects or found.aggregated or has_trailing_values(rule.text))
     return _Compiled(
-        number, rule, found, schema_of(found), tuple(reads), subjects, whole, tuple(partly), flat, literals
-    )
+        number, rule, stepwise(rule.text), found, schema_of(found), tuple(reads), subjects, whole, tuple(partly), flat,
+        literals,
+    )  # fmt: skip
 
 
 def _held(work: Workspace, one: _Compiled, subjects: set[Term] | None) -> set[ox.Triple]:
@@ -365,25 +423,28 @@ def _held(work: Workspace, one: _Compiled, subjects: set[Term] | None) -> set[ox
     return found
 
 
-def _heads(view: View, one: _Compiled, subjects: set[Term] | None, now: ox.Literal | None) -> set[ox.Triple]:
-    """Heads of a rule with these subjects (None: all), as the store will hold them."""
-    text = one.rule.text
+def _heads(
+    view: View, one: _Compiled, subjects: set[Term] | None, now: ox.Literal | None, meter: Meter
+) -> set[ox.Triple]:
+    """Heads of a rule with these subjects (None: all), as the store will hold them. Raises Exceeded."""
+    text = one.text
     if one.found.now:
         if now is None:
             raise InputError(
                 f"rule {one.rule.name!r} reads ?now", place=one.rule.iri.value, remedy="pass the commit's time as `now`"
             )
         text = bind_now(text, str(now))
+    query = _Query(view, one, meter)
     if subjects is None:
-        return _stored(one, _construct(view, text))
+        return _stored(one, query(text))
     nodes: list[Term] = [s for s in subjects if not isinstance(s, ox.Literal)]
     found: set[ox.Triple] = set()
     for variable in one.subjects:
-        found.update(t for t in _bound(view, text, variable, nodes, one.flat) if t.subject in subjects)
+        found.update(t for t in _bound(query, text, variable, nodes, one.flat) if t.subject in subjects)
     return _stored(one, found)
 
 
-def _bound(view: View, text: str, variable: str, nodes: list[Term], flat: bool) -> Iterator[ox.Triple]:
+def _bound(query: _Query, text: str, variable: str, nodes: list[Term], flat: bool) -> Iterator[ox.Triple]:
     """Template triples of the rows in which the variable is one of `nodes`."""
     single = nodes
     if flat and len(nodes) > FEW:
@@ -391,15 +452,30 @@ def _bound(view: View, text: str, variable: str, nodes: list[Term], flat: bool) 
         single = [n for n in nodes if not isinstance(n, ox.NamedNode)]
         for start in range(0, len(named), CHUNK):
             values = " ".join(str(n) for n in named[start : start + CHUNK])
-            yield from _construct(view, f"{text}\nVALUES ?{variable} {{ {values} }}")
+            yield from query(f"{text}\nVALUES ?{variable} {{ {values} }}")
     for node in single:
-        yield from _construct(view, text, {ox.Variable(variable): node})
+        yield from query(text, {ox.Variable(variable): node})
 
 
-def _construct(view: View, text: str, substitutions: dict[ox.Variable, Term] | None = None) -> Iterator[ox.Triple]:
-    result = view.query(text, substitutions=substitutions)
-    assert isinstance(result, ox.QueryTriples)  # `analyse` accepts nothing but CONSTRUCT
-    return iter(result)
+class _Query:
+    """Evaluates a rule's text over a view, measured, with the functions it calls."""
+
+    def __init__(self, view: View, one: _Compiled, meter: Meter) -> None:
+        self._view, self._rule, self._meter = view, one.rule, meter
+        self._functions: Mapping[ox.NamedNode, Callable[..., Term | None]] | None = None
+        if one.rule.functions:
+            self._functions = answers(one.rule.functions, view)
+
+    def __call__(self, text: str, substitutions: dict[ox.Variable, Term] | None = None) -> Iterator[ox.Triple]:
+        return self._meter.measured(self._rule, lambda: self._construct(text, substitutions))
+
+    def _construct(self, text: str, substitutions: dict[ox.Variable, Term] | None) -> ox.QueryTriples:
+        result = self._view.store.query(
+            text, default_graph=list(self._view.graphs), substitutions=substitutions,
+            custom_functions=self._functions,  # type: ignore[arg-type]
+        )  # fmt: skip
+        assert isinstance(result, ox.QueryTriples)  # `analyse` accepts nothing but CONSTRUCT
+        return result
 
 
 def _stored(one: _Compiled, triples: Iterable[ox.Triple]) -> set[ox.Triple]:

@@ -6,16 +6,21 @@ Reading is liberal (prologue or `sh:prefixes`, head predicate as IRI or literal)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
 import pyoxigraph as ox
 
 from reasoners.derive import text as source
 from reasoners.errors import InputError, did_you_mean
 from reasoners.graph import Term, View, memory_view
+from reasoners.sparql.functions import Function, called, expanded, functions_of, inlined, prefixes_of, reached, signed
 from reasoners.vocab import DAPP, DAPPI, DAPPR, DCTERMS, PREFIXES, RDF, RDFS, SH, XSD
+
+if TYPE_CHECKING:
+    from reasoners.derive.shacl.expressions import Conforming
 
 ANY_PREDICATE = DAPP.iri + "AnyPredicate"
 """Declared head of a shipped rule whose template has a variable predicate."""
@@ -32,7 +37,8 @@ class Rule:
     """One CONSTRUCT rule. `text` stands alone; `heads` are the IRIs of the predicates it declares to write.
 
     `weight` is the planner's penalty of a soft head, a pure number; `trusted` marks shipped text, which may do what
-    local text may not (variable head predicates, schema heads).
+    local text may not (variable head predicates, schema heads). `order` is the sh:order of a SHACL rule; `functions` are
+    those that the text calls back (see `reasoners.sparql.functions`).
     """
 
     iri: ox.NamedNode
@@ -45,6 +51,8 @@ class Rule:
     label: str = ""
     regime: str = DAPPI.iri + "Hierarchy"
     trusted: bool = False
+    order: Decimal | None = None
+    functions: tuple[Function, ...] = ()
 
     @property
     def name(self) -> str:
@@ -107,8 +115,12 @@ def rules_from_files(files: Iterable[tuple[str, str]], *, trusted: bool = True) 
     return rules
 
 
-def parse_rules(view: View, *, trusted: Collection[ox.NamedNode] | View = ()) -> list[Rule]:
+def parse_rules(
+    view: View, *, trusted: Collection[ox.NamedNode] | View = (), conforming: Conforming | None = None
+) -> list[Rule]:
     """Active rules of a policy view, highest priority first, then by IRI.
+
+    With `conforming`, which writes the conditions of SHACL rules as SPARQL, these (sh:rule) are read, too.
 
     Left out are rules with `dapp:enabled false` and those an enabled rule `dapp:supersedes`. `trusted` names the
     shipped rules, or is the view of the shipped policy graph: a rule whose exact text stands there is trusted. Raises
@@ -127,6 +139,15 @@ def parse_rules(view: View, *, trusted: Collection[ox.NamedNode] | View = ()) ->
         else:
             shipped = node in trusted
         rules.append(_read(view, node, trusted=shipped))
+    functions = functions_of(view)
+    if functions:
+        rules = [_calling(rule, functions) for rule in rules]
+    if conforming is not None:
+        from reasoners.derive.shacl.rules import shacl_rules
+
+        known = {rule.iri for rule in rules}
+        more = shacl_rules(view, conforming, trusted=trusted if isinstance(trusted, View) else None)
+        rules += (_resumed(view, r) for r in more if r.iri not in known)
     replaced = {iri for rule in rules for iri in rule.supersedes if iri != rule.iri}
     return sorted((r for r in rules if r.iri not in replaced), key=lambda r: (-r.priority, r.iri.value))
 
@@ -149,8 +170,8 @@ def _read(view: View, node: ox.NamedNode, *, trusted: bool) -> Rule:
     heads = frozenset(_text(v).strip("<> ") for v in view.objects(node, DAPP.headPredicate))
     label = min((_text(v) for v in view.objects(node, RDFS.label)), default="")
     supersedes = frozenset(v for v in view.objects(node, DAPP.supersedes) if isinstance(v, ox.NamedNode))
-    text = source.with_prologue(one(SH.construct), _prefixes(view, node))
-    return Rule(
+    text = source.with_prologue(one(SH.construct), prefixes_of(view, node))
+    rule = Rule(
         iri=node,
         text=text,
         heads=heads,
@@ -162,17 +183,23 @@ def _read(view: View, node: ox.NamedNode, *, trusted: bool) -> Rule:
         regime=one(DAPP.regime, DAPPI.iri + "Hierarchy"),
         trusted=trusted,
     )
+    return _resumed(view, rule)
 
 
-def _prefixes(view: View, node: ox.NamedNode) -> dict[str, str]:
-    """What `sh:prefixes` declares: https://www.w3.org/TR/shacl/#sparql-prefixes"""
-    found: dict[str, str] = {}
-    for holder in view.objects(node, SH.prefixes):
-        for declaration in view.objects(holder, SH.declare):
-            prefix, namespace = view.value(declaration, SH.prefix), view.value(declaration, SH.namespace)
-            if prefix is not None and namespace is not None:
-                found[_text(prefix)] = _text(namespace)
-    return found
+def _resumed(view: View, rule: Rule) -> Rule:
+    """A rule that was resumed after a suspension has another text, so that it is tried and evaluated anew."""
+    times = [v.value for v in view.objects(rule.iri, DAPP.resumedAt) if isinstance(v, ox.Literal)]
+    return replace(rule, text=f"{rule.text.rstrip()}\n# resumed {max(times)}\n") if times else rule
+
+
+def _calling(rule: Rule, functions: Mapping[str, Function]) -> Rule:
+    """The rule with the SHACL functions it calls written into it, or kept beside it."""
+    text = expanded(rule.text, PREFIXES, place=rule.iri.value)
+    if not called(text, functions):
+        return rule
+    text, left = inlined(text, functions)
+    kept = tuple(f for _, f in sorted(reached(left, functions).items()))
+    return replace(rule, text=text + signed(kept), functions=kept)
 
 
 def _text(term: Term) -> str:

@@ -36,7 +36,18 @@ SCHEMA_HEADS = frozenset(
 )
 POLICY_TERMS = (
     *("headPredicate", "purpose", "regime", "enforcement", "supersedes", "priority", "enabled", "chose", "answers"),
-    *("byRule", "usedState", "decidedBy", "inDecision", "ofGraph", "sequence", "headHash"),
+    *(
+        "suspendedAt",
+        "suspendedBecause",
+        "resumedAt",
+        "byRule",
+        "usedState",
+        "decidedBy",
+        "inDecision",
+        "ofGraph",
+        "sequence",
+        "headHash",
+    ),
 )
 POLICY_HEADS = frozenset(DAPP.iri + n for n in POLICY_TERMS)
 DECISION_CLASSES = (
@@ -67,19 +78,19 @@ def _faults(rule: Rule) -> Iterator[tuple[str, str, str]]:
             "",
         )
     try:
-        found = analyse(rule.text)
+        found = analyse(rule.text, rule.functions)
     except InputError as error:
         place = rule.iri.value + (f", near {error.place!r}" if error.place else "")
         raise InputError(
             f"rule {rule.name!r}: {error.message}", place=place, rule=error.rule, remedy=error.remedy
         ) from error
-    yield from _reads(found)
-    if not found.patterns and not rule.trusted:
+    yield from _reads(found, frozenset(f.iri for f in rule.functions))
+    if not found.patterns and not rule.trusted and not found.listed:
         yield "WHERE reads no triple", "add a pattern, or state the triples in a graph", "WHERE"
     yield from _template(rule, found)
 
 
-def _reads(found: Analysis) -> Iterator[tuple[str, str, str]]:
+def _reads(found: Analysis, known: frozenset[str]) -> Iterator[tuple[str, str, str]]:
     for form in sorted(found.forms):
         word = form.split()[0]
         if form == "LIMIT or OFFSET":
@@ -103,10 +114,10 @@ def _reads(found: Analysis) -> Iterator[tuple[str, str, str]]:
         yield f"{name}() gives another value each time", remedy, name
     for name in sorted(found.ordered):
         yield f"{name} depends on the order of rows", "use MIN, MAX, COUNT or SUM", name
-    for iri in sorted(found.functions - CASTS):
+    for iri in sorted(found.functions - CASTS - known):
         yield (
             f"<{iri}> is an extension function",
-            "use SPARQL 1.1 built-ins and casts to xsd: datatypes",
+            "use SPARQL 1.1 built-ins, casts to xsd: datatypes, or a sh:SPARQLFunction that the policy declares",
             f"<{iri}>",
         )
     if found.unshared_minus:

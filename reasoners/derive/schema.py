@@ -7,14 +7,14 @@ writes. The text that is evaluated stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import pyoxigraph as ox
 
 from reasoners.derive.analysis import Analysis, Pattern
 from reasoners.graph import Term, View
-from reasoners.sparql.paths import Pred, nullable
+from reasoners.sparql.paths import INSTANCE_OF, SUPERCLASSES, Pred, backward, nullable
 from reasoners.sparql.reads import Read, path_reads
 from reasoners.vocab import OWL, RDF, RDFS
 
@@ -27,6 +27,10 @@ MAX_INSTANCES = 50_000
 
 Key = tuple[ox.NamedNode | None, Term | None]
 """A kind of triple: predicate and, where it is fixed, object. None is any."""
+
+
+Below = Callable[[ox.NamedNode], Iterable[Term]]
+"""A class and all classes below it, as far as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,33 @@ def schema_of(found: Analysis) -> Schema:
     return Schema(query, names, leaves)
 
 
-def instances(found: Analysis, rows: list[dict[str, Term]] | None) -> list[Instance]:
-    """What a rule reads and writes: one instance per distinct reading of the axioms, or one for an ordinary rule."""
+def classes_of(found: Analysis) -> frozenset[ox.NamedNode]:
+    """Classes whose members, those of classes below them included, a rule asks for by name."""
+    return frozenset(p.object for p in found.patterns if p.path == INSTANCE_OF and isinstance(p.object, ox.NamedNode))
+
+
+def below(view: View) -> Below:
+    """The classes below a class by the axioms of a view; remembers its answers."""
+    known: dict[ox.NamedNode, set[Term]] = {}
+
+    def ask(cls: ox.NamedNode) -> set[Term]:
+        if cls not in known:
+            known[cls] = backward(view, SUPERCLASSES, (cls,))
+        return known[cls]
+
+    return ask
+
+
+def instances(found: Analysis, rows: list[dict[str, Term]] | None, below: Below | None = None) -> list[Instance]:
+    """What a rule reads and writes: one instance per distinct reading of the axioms, or one for an ordinary rule.
+
+    `below` narrows what it reads of the members of a class; without it any type may be one.
+    """
     out: dict[Instance, None] = {}
     for row in [{}] if rows is None else rows:
         reads: dict[tuple[Key, bool], None] = {}
         for p in found.patterns:
-            for key in _keys(p, row):
+            for key in _keys(p, row, below):
                 reads[key, p.negative] = None
         heads = {(_named(h.predicate, row), _object(h.object, row)): None for h in found.heads}
         out[Instance(tuple(reads), tuple(heads))] = None
@@ -141,9 +165,12 @@ def _type_leaf(p: Pattern) -> bool:
     return not p.predicate_variable and any(r.predicate == RDF.type for r in path_reads(p.path))
 
 
-def _keys(p: Pattern, row: dict[str, Term]) -> Iterator[Key]:
+def _keys(p: Pattern, row: dict[str, Term], below: Below | None) -> Iterator[Key]:
     if p.predicate_variable:
         yield _named(p.predicate_variable, row), None
+    elif below is not None and p.path == INSTANCE_OF and isinstance(p.object, ox.NamedNode):
+        yield from ((RDF.type, cls) for cls in below(p.object))
+        yield RDFS.subClassOf, None
     elif isinstance(p.path, Pred):
         yield p.path.iri, _object(p.object, row)
     else:

@@ -16,9 +16,10 @@ import pyoxigraph as ox
 
 from reasoners.derive.analysis import Analysis, analyse
 from reasoners.derive.rule import Rule
-from reasoners.derive.schema import Instance, Key, instances, schema_of
+from reasoners.derive.schema import Instance, Key, below, instances, schema_of
 from reasoners.errors import InputError
 from reasoners.graph import Term, View
+from reasoners.sparql.reads import path_reads
 
 N = TypeVar("N", bound=Hashable)
 
@@ -46,21 +47,24 @@ class _Edge:
     source: int
     target: int
     negative: bool
+    key: Key = (None, None)  # what the target reads of the source
 
 
 def stratify(rules: Sequence[Rule], schema: View | None = None) -> list[Stratum]:
     """Strata in order of evaluation; `schema` holds the axioms that schema rules are read with (None: read as written).
 
-    Raises InputError for a cycle through a negation, naming it, and for a recursive rule that computes new values.
+    Raises InputError for a cycle through a negation, naming it rule by rule, for a recursive rule that computes new values,
+    and for SHACL rules whose sh:order is not the order of their strata.
     """
+    classes = below(schema) if schema is not None else _only
     readings: list[tuple[int, Instance]] = []
     split: set[int] = set()  # rules that are read through axioms
     for i, rule in enumerate(rules):
-        found = analyse(rule.text)
+        found = analyse(rule.text, rule.functions)
         rows = schema_of(found).rows(schema) if schema is not None else None
         if rows is not None:
             split.add(i)
-        readings += [(i, one) for one in instances(found, rows)] or [(i, Instance((), ()))]
+        readings += [(i, one) for one in instances(found, rows, classes)] or [(i, Instance((), ()))]
     edges = _edges(readings)
     after: dict[int, list[_Edge]] = {n: [] for n in range(len(readings))}
     for edge in edges:
@@ -76,6 +80,7 @@ def stratify(rules: Sequence[Rule], schema: View | None = None) -> list[Stratum]
                         raise _cycle(rules, readings, component, edge, after)
                 else:
                     level[where[edge.target]] = max(level[where[edge.target]], level[c] + edge.negative)
+    _check_orders(rules, readings, edges)
     by_level: dict[int, dict[int, set[int]]] = {}
     for n, (rule_number, _) in enumerate(readings):
         by_level.setdefault(level[where[n]], {}).setdefault(rule_number, set())
@@ -87,7 +92,8 @@ def stratify(rules: Sequence[Rule], schema: View | None = None) -> list[Stratum]
     for number in sorted(by_level):
         for component in components_of(sorted(by_level[number]), by_level[number]):
             members = tuple(rules[i] for i in component)
-            recursive = len(members) > 1 or _reads_itself(members[0])
+            itself = component[0] in by_level[number][component[0]] and component[0] not in split
+            recursive = len(members) > 1 or itself or _reads_itself(members[0])
             if recursive:
                 _check_values(members)
             heads = {
@@ -165,7 +171,7 @@ def _edges(readings: list[tuple[int, Instance]]) -> list[_Edge]:
     writers = {n for n, (_, one) in enumerate(readings) if one.heads}
     edges: dict[_Edge, None] = {}
     for n, (_, one) in enumerate(readings):
-        for (predicate, obj), negative in one.reads:
+        for (predicate, obj), negative in sorted(one.reads, key=_shown):
             if predicate is None:
                 sources: set[int] = writers
             elif obj is None:
@@ -173,13 +179,24 @@ def _edges(readings: list[tuple[int, Instance]]) -> list[_Edge]:
             else:
                 sources = exact.get((predicate, obj), set()) | open_object.get(predicate, set()) | open_predicate
             for source in sources:
-                edges[_Edge(source, n, negative)] = None
+                edges[_Edge(source, n, negative, (predicate, obj))] = None
     return list(edges)
 
 
+def _shown(read: tuple[Key, bool]) -> tuple[str, str, bool]:
+    return str(read[0][0]), str(read[0][1]), read[1]
+
+
+def _only(cls: ox.NamedNode) -> tuple[ox.NamedNode]:
+    return (cls,)
+
+
 def _reads_itself(rule: Rule) -> bool:
-    """Judged on the text, axioms aside: support in a circle can outlive the axiom that closed it."""
-    (one,) = instances(analyse(rule.text), None)
+    """Judged on the text, axioms aside: support in a circle can outlive the axiom that closed it.
+
+    The members of a class that is named are no such support: a rule that asks for them reads the axiom that goes.
+    """
+    (one,) = instances(analyse(rule.text, rule.functions), None, _only)
     return any(_meet(head, key) for head in one.heads for key, _ in one.reads)
 
 
@@ -192,7 +209,7 @@ def _meet(head: Key, read: Key) -> bool:
 
 def _check_values(members: Sequence[Rule]) -> None:
     for rule in members:
-        found: Analysis = analyse(rule.text)
+        found: Analysis = analyse(rule.text, rule.functions)
         for head in found.heads:
             for name in (head.subject, head.predicate, head.object):
                 if isinstance(name, str) and name not in found.matched:
@@ -215,25 +232,65 @@ def _cycle(
 ) -> InputError:
     """The error for a component with a negative edge inside: the way back from its target to its source."""
     inside = set(component)
-    came: dict[int, int] = {}
+    came: dict[int, _Edge] = {}
     todo = [edge.target]
-    while todo:
+    while todo and edge.source != edge.target:
         here = todo.pop(0)
         if here == edge.source:
             break
         for step in after[here]:
             if step.target in inside and step.target not in came and step.target != edge.target:
-                came[step.target] = here
+                came[step.target] = step
                 todo.append(step.target)
-    back = [edge.source]
-    while back[-1] != edge.target:
-        back.append(came[back[-1]])
-    names = [rules[readings[n][0]].name for n in reversed(back)]
-    round_trip = " -> ".join([*names, names[0]])
+    way = [edge]
+    while way[-1].source != edge.target:
+        way.append(came[way[-1].source])
+    way.reverse()  # the edges from the rule that negates, round to it again
+    names = [rules[readings[e.source][0]].name for e in way]
+    told = "; ".join(_step(rules, readings, e) for e in way)
     negated = rules[readings[edge.target][0]]
+    under = _reasons(negated, edge.key)
     return InputError(
-        f"rule {negated.name!r} negates what depends on its own result: {round_trip}",
+        f"rule {negated.name!r} negates what depends on its own result: {' -> '.join([*names, names[0]])}. {told}",
         place=negated.iri.value,
         rule="stratified negation",
-        remedy="break the circle: negate only what is stated or derived by rules that do not depend on this one",
+        remedy=f"break the circle: in {negated.name!r}, let {under} read only what is stated or what rules derive that do "
+        "not depend on this one; or let one of these rules write another predicate",
     )
+
+
+def _step(rules: Sequence[Rule], readings: list[tuple[int, Instance]], edge: _Edge) -> str:
+    writer, reader = rules[readings[edge.source][0]], rules[readings[edge.target][0]]
+    how = f"negates (under {_reasons(reader, edge.key)})" if edge.negative else "reads"
+    return f"{writer.name} writes {_kind(edge.key)}, which {reader.name} {how}"
+
+
+def _kind(key: Key) -> str:
+    predicate, obj = key
+    shown = "any predicate" if predicate is None else str(predicate)
+    return shown if obj is None else f"{shown} {obj}"
+
+
+def _reasons(rule: Rule, key: Key) -> str:
+    """What makes a rule's reading of a kind of triple negative."""
+    found = analyse(rule.text, rule.functions)
+    hits = {
+        p.under
+        for p in found.patterns
+        if p.negative and any(r.predicate in (None, key[0]) or key[0] is None for r in path_reads(p.path))
+    }
+    return " and ".join(sorted(hits)) or "a negation"
+
+
+def _check_orders(rules: Sequence[Rule], readings: list[tuple[int, Instance]], edges: Sequence[_Edge]) -> None:
+    """SHACL evaluates by sh:order, we by strata: where a rule negates what one of a later order writes, they differ."""
+    for edge in edges:
+        writer, reader = rules[readings[edge.source][0]], rules[readings[edge.target][0]]
+        if edge.negative and writer.order is not None and reader.order is not None and writer.order > reader.order:
+            raise InputError(
+                f"rule {reader.name!r} (sh:order {reader.order}) negates {_kind(edge.key)}, which {writer.name!r} "
+                f"(sh:order {writer.order}) writes only after it",
+                place=reader.iri.value,
+                rule="https://www.w3.org/TR/shacl-af/#rules-order, evaluated in strata",
+                remedy="give the rule that writes the smaller sh:order: derived triples are kept true, whatever the order",
+            )

@@ -12,6 +12,7 @@ import pyoxigraph as ox
 
 from reasoners.graph import Term
 from reasoners.sparql.paths import Path
+from reasoners.sparql.reads import Read
 from reasoners.vocab import SH
 
 
@@ -42,8 +43,19 @@ class Shape:
 class Target:
     """https://www.w3.org/TR/shacl/#targets"""
 
-    kind: Literal["class", "node", "subjectsOf", "objectsOf"]
-    term: Term
+    kind: Literal["class", "node", "subjectsOf", "objectsOf", "query"]
+    term: Term  # of a query: the node it is written at
+    query: TargetQuery | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TargetQuery:
+    """A SELECT of ?this (https://www.w3.org/TR/shacl-af/#SPARQLTarget); `alone`: one node's rows depend on others."""
+
+    text: str
+    alone: bool
+    reads: tuple[Read, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -192,7 +204,40 @@ class Sparql(Constraint):
     messages: tuple[ox.Literal, ...]
     parameters: tuple[tuple[str, Term], ...]
     reads_shapes: bool  # uses $shapesGraph
+    blank: tuple[tuple[str, Term], ...] = ()  # pre-bound variables whose value is a blank node
+    called: frozenset[str] = frozenset()  # SHACL functions
+    calls_read: bool = False  # whether one of these reads the data graph
 
     @property
     def component(self) -> ox.NamedNode:
         return self.by
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Expression(Constraint):
+    """sh:expression: holds for a value node when the node expression gives `true` and nothing else.
+
+    Source: https://www.w3.org/TR/shacl-af/#ExpressionConstraintComponent
+    """
+
+    node: Term
+    tree: Node
+    messages: tuple[ox.Literal, ...]
+    called: frozenset[str] = frozenset()
+    calls_read: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """A node expression (https://www.w3.org/TR/shacl-af/#node-expressions); `kind` is the parameter that makes it one.
+
+    `parts` are its inputs in the order of their parameters; what else it needs stands in `term` (a constant, the function,
+    the separator), `path`, `shape`, `number`.
+    """
+
+    kind: str
+    parts: tuple[Node, ...] = ()
+    term: Term | None = None
+    path: Path | None = None
+    shape: Shape | None = None
+    number: int = 0

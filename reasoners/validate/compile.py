@@ -120,6 +120,8 @@ class Compiler:
                 return [Text(f"FILTER(!{self.expression(shape, c, x)})")]
             case ast.Sparql() | ast.Property():
                 raise NotCompiled("runs its own query")
+            case ast.Expression():
+                raise NotCompiled("a node expression")
             case _ if p is None:
                 return [Text(f"FILTER(!{self.accepts(c, x)})", f"({x} AS ?value)")]
             case _:
@@ -213,6 +215,8 @@ class Compiler:
                 return "(" + " && ".join(f"!EXISTS {{ {body} }}" for body, _, _ in self._pair(p, c, x)) + ")"
             case ast.Sparql():
                 raise NotCompiled("SPARQL constraint inside a boolean shape")
+            case ast.Expression():
+                raise NotCompiled("a node expression inside a boolean shape")
             case _ if p is None:
                 return self.accepts(c, x)
             case _:

@@ -69,9 +69,17 @@ def _say(c: ast.Constraint) -> str:
             return f"the value must conform to {c.members[0].node}"
         case ast.Logic():
             words = {"and": "all", "or": "at least one", "xone": "exactly one"}
-            return f"the value must conform to {words[c.parameter]} of {_list(tuple(m.node for m in c.members))}"
+            return f"the value must conform to {words[c.parameter]} of {_members(c)}"
+        case ast.Expression():
+            return "the value does not meet the shape's expression"
         case _:
             return f"violates {c.component}"
+
+
+def _members(c: ast.Logic) -> str:
+    if any(isinstance(m.node, ox.BlankNode) for m in c.members):
+        return f"{len(c.members)} alternatives" if c.parameter != "and" else f"{len(c.members)} shapes"
+    return _list(tuple(m.node for m in c.members))
 
 
 def _list(terms: tuple[Term, ...]) -> str:

@@ -1,6 +1,6 @@
 """From a shapes graph to shapes. A malformed shape is refused with its place, the rule and the remedy.
 
-What is well-formed but only pySHACL can run (recursion, SHACL-AF, SHACL-JS) is kept with the reason on its shape.
+What is well-formed but only pySHACL can run (recursion, SHACL-JS) is kept with the reason on its shape.
 
 Source: https://www.w3.org/TR/shacl/#syntax-rules
 """
@@ -14,7 +14,8 @@ import pyoxigraph as ox
 from reasoners.errors import InputError, did_you_mean
 from reasoners.graph import Term
 from reasoners.sparql import paths
-from reasoners.validate import ast, sparql_parse
+from reasoners.validate import ast, expressions, sparql_parse, targets
+from reasoners.validate.functions import Functions
 from reasoners.validate.shapegraph import ShapeGraph
 from reasoners.validate.values import holds, matches_text, stored
 from reasoners.vocab import OWL, RDF, RDFS, SH, XSD
@@ -41,19 +42,15 @@ PROPERTY_ONLY = {"minCount", "maxCount", "uniqueLang", "lessThan", "lessThanOrEq
 CORE = (
     "class", "datatype", "nodeKind", "minCount", "maxCount", *RANGES, "minLength", "maxLength", "pattern", "languageIn",
     "uniqueLang", "in", "hasValue", *PAIRS, "node", "not", "and", "or", "xone", "property", "qualifiedMinCount",
-    "qualifiedMaxCount", "closed", "sparql",
+    "qualifiedMaxCount", "closed", "sparql", "expression",
 )  # fmt: skip
 BESIDE = {
     *TARGETS, "target", "path", "flags", "ignoredProperties", "qualifiedValueShape", "qualifiedValueShapesDisjoint",
     "deactivated", "severity", "message", "name", "description", "order", "group", "defaultValue", "rule", "js",
-    "expression", "values", "prefixes", "declare", "select", "ask", "optional", "labelTemplate", "entailment",
+    "values", "nodes", "returnType", "this", "prefixes", "declare", "select", "ask", "optional", "labelTemplate", "entailment",
     "shapesGraph", "suggestedShapesGraph", "parameter", "validator", "nodeValidator", "propertyValidator", "unit",
 }  # fmt: skip
-BEYOND = {
-    "js": "SHACL-JS constraint (sh:js)",
-    "expression": "SHACL-AF expression constraint (sh:expression)",
-    "target": "SHACL-AF target (sh:target)",
-}
+BEYOND = {"js": "SHACL-JS constraint (sh:js)"}
 
 
 def malformed(shape: Term, message: str, section: str, remedy: str) -> InputError:
@@ -68,7 +65,7 @@ class Parser:
         self.graph = graph
         self.shapes: dict[Term, ast.Shape] = {}
         self.components = sparql_parse.components(graph)
-        self.functions = sparql_parse.functions(graph)
+        self.functions = Functions(graph)
         self.classes = frozenset(graph.instances(RDFS.Class))
 
     def all(self) -> list[ast.Shape]:
@@ -120,6 +117,8 @@ class Parser:
                 )
             shape.severity = severity
         shape.targets = list(self._targets(node))
+        made = (targets.of(self, shape, t) for t in self.graph.sorted(node, SH.target))
+        shape.targets += [t for t in made if t is not None]
         shape.constraints = [c for name in CORE for c in self._constraints(shape, name)]
         shape.constraints += sparql_parse.uses(self, shape)
         shape.beyond += [reason for name, reason in BEYOND.items() if self.graph.objects(node, SH(name))]
@@ -261,6 +260,21 @@ class Parser:
                     yield ast.Closed(name, frozenset(self._allowed(node)))
             case "sparql":
                 yield from sparql_parse.constraint(self, shape, value)
+            case "expression":
+                yield from self._expression(node, value)
+
+    def _expression(self, node: Term, value: Term) -> Iterator[ast.Constraint]:
+        if self._flag(value, "deactivated"):
+            return
+        try:
+            tree = expressions.parse(self, node, value)
+        except InputError as error:
+            if error.rule:
+                raise
+            raise malformed(node, f"sh:expression: {error.message}", "syntax-rules", error.remedy) from error
+        own = frozenset(expressions.called(tree)) & self.functions.known.keys()
+        every = self.functions.below(own)
+        yield ast.Expression("expression", value, tree, self._messages(value), every, self.functions.read_data(every))
 
     def _qualified(self, node: Term, name: str, value: Term) -> Iterator[ast.Constraint]:
         shapes = self.graph.sorted(node, SH.qualifiedValueShape)

@@ -12,6 +12,7 @@ import pyoxigraph as ox
 
 from reasoners.graph import Term
 from reasoners.validate import ast
+from reasoners.validate.functions import Functions
 from reasoners.validate.parse import Parser
 from reasoners.validate.shapegraph import ShapeGraph
 from reasoners.vocab import BASE
@@ -37,16 +38,18 @@ class Shapes:
 
     graph: ShapeGraph
     roots: list[RootShape]
+    functions: Functions
 
     @classmethod
     def parse(cls, triples: Iterable[ox.Triple]) -> Shapes:
         """Read a shapes graph; InputError for the first malformed shape, with rule and remedy."""
         graph = ShapeGraph(triples)
-        return cls(graph, [_root(graph, shape) for shape in Parser(graph).all()])
+        parser = Parser(graph)
+        return cls(graph, [_root(graph, shape) for shape in parser.all()], parser.functions)
 
     def select(self, keep: Callable[[RootShape], bool]) -> Shapes:
         """The shapes whose root passes `keep`; nested shapes come along."""
-        return Shapes(self.graph, [r for r in self.roots if keep(r)])
+        return Shapes(self.graph, [r for r in self.roots if keep(r)], self.functions)
 
 
 def _root(graph: ShapeGraph, shape: ast.Shape) -> RootShape:

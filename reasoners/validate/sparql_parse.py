@@ -13,17 +13,18 @@ from typing import Any as Anything
 import pyoxigraph as ox
 
 from reasoners.errors import InputError
-from reasoners.graph import Term
+from reasoners.graph import Term, memory_view
 from reasoners.sparql import algebra
 from reasoners.sparql.paths import to_sparql
 from reasoners.validate import ast, text
+from reasoners.validate.functions import function_iris, parameters
+from reasoners.validate.parsed import malformed, nodes, prefixes
 from reasoners.validate.shapegraph import ShapeGraph
-from reasoners.vocab import OWL, RDF, SH, XSD
+from reasoners.vocab import RDF, SH, XSD
 
 if TYPE_CHECKING:
     from reasoners.validate.parse import Parser
 
-SPEC = "https://www.w3.org/TR/shacl/#"
 SHAPES_GRAPH = ox.NamedNode("urn:x-dappops:shapes-graph")
 
 
@@ -45,28 +46,15 @@ class Component:
     messages: tuple[ox.Literal, ...]
 
 
-def _error(place: Term, message: str, section: str, remedy: str) -> InputError:
-    return InputError(f"malformed shape: {message}", place=str(place), rule=SPEC + section, remedy=remedy)
-
-
 def components(graph: ShapeGraph) -> list[Component]:
     """Every constraint component the shapes graph declares itself."""
     found = []
     for iri in graph.instances(SH.ConstraintComponent):
         if not isinstance(iri, ox.NamedNode) or iri in SH:
             continue
-        parameters = []
-        for node in graph.sorted(iri, SH.parameter):
-            for path in graph.sorted(node, SH.path):
-                if not isinstance(path, ox.NamedNode):
-                    raise _error(
-                        iri, "a parameter's sh:path is not an IRI", "constraint-components-parameters", "use an IRI"
-                    )
-                name = path.value.replace("#", "/").rsplit("/", 1)[-1]
-                optional = ox.Literal("true", datatype=XSD.boolean) in graph.objects(node, SH.optional)
-                parameters.append(Parameter(name, path, optional))
-        if not any(not p.optional for p in parameters):
-            raise _error(
+        declared = tuple(Parameter(*p) for p in parameters(graph, iri, "constraint component"))
+        if not any(not p.optional for p in declared):
+            raise malformed(
                 iri,
                 "no mandatory parameter",
                 "constraint-components-parameters",
@@ -75,14 +63,9 @@ def components(graph: ShapeGraph) -> list[Component]:
         general = next(iter(graph.sorted(iri, SH.validator)), None)
         for_node = next(iter(graph.sorted(iri, SH.nodeValidator)), general)
         for_property = next(iter(graph.sorted(iri, SH.propertyValidator)), general)
-        found.append(Component(iri, tuple(parameters), for_node, for_property, _messages(graph, iri, SH.labelTemplate)))
+        messages = _messages(graph, iri, SH.message) or _messages(graph, iri, SH.labelTemplate)
+        found.append(Component(iri, declared, for_node, for_property, messages))
     return found
-
-
-def functions(graph: ShapeGraph) -> frozenset[str]:
-    """IRIs of SHACL-AF and SHACL-JS functions, which only pySHACL runs."""
-    nodes = (*graph.instances(SH.SPARQLFunction), *graph.instances(SH.JSFunction))
-    return frozenset(n.value for n in nodes if isinstance(n, ox.NamedNode))
 
 
 def constraint(parser: Parser, shape: ast.Shape, node: Term) -> Iterator[ast.Sparql]:
@@ -92,7 +75,7 @@ def constraint(parser: Parser, shape: ast.Shape, node: Term) -> Iterator[ast.Spa
         return
     selects = graph.sorted(node, SH.select)
     if len(selects) != 1 or not isinstance(selects[0], ox.Literal):
-        raise _error(
+        raise malformed(
             shape.node,
             f"sh:sparql {node} has {len(selects)} sh:select",
             "sparql-constraints",
@@ -124,7 +107,7 @@ def uses(parser: Parser, shape: ast.Shape) -> list[ast.Sparql]:
             continue
         given = {p.name: parser.graph.sorted(shape.node, p.path) for p in part.parameters}
         if len(part.parameters) > 1 and any(len(v) > 1 for v in given.values()):
-            raise _error(
+            raise malformed(
                 shape.node,
                 f"several values for a parameter of {part.iri}",
                 "constraint-components-parameters",
@@ -150,13 +133,9 @@ def _use(
         shape.beyond.append(f"SHACL-JS validator of {part.iri}")
         return
     if len(asks) + len(selects) != 1 or not isinstance((asks or selects)[0], ox.Literal):
-        raise _error(
+        raise malformed(
             validator, "a validator has one sh:ask or one sh:select", "sparql-constraint-components", "give one query"
         )
-    blank = [n for n, t in chosen.items() if isinstance(t, ox.BlankNode)]
-    if blank:
-        shape.beyond.append(f"blank node as parameter {blank[0]} of {part.iri}")
-        return
     messages = _messages(graph, validator, SH.message) or part.messages
     query = (asks or selects)[0].value
     yield from _build(
@@ -185,25 +164,26 @@ def _build(
     ask: bool,
 ) -> Iterator[ast.Sparql]:
     names = {t[1][1:] for t in text.tokens(query) if t[0] == "variable"}
-    constants = {n: str(t) for n, t in parameters.items()}
+    blank = {n: t for n, t in parameters.items() if isinstance(t, ox.BlankNode) and n in names}
+    constants = {n: str(t) for n, t in parameters.items() if n not in blank}
     reads_shapes = "shapesGraph" in names
     if reads_shapes:
         constants["shapesGraph"] = str(SHAPES_GRAPH)
     if "currentShape" in names:
         if isinstance(shape.node, ox.BlankNode):
-            shape.beyond.append("$currentShape of a shape without IRI")
-            return
-        constants["currentShape"] = str(shape.node)
+            blank["currentShape"] = shape.node
+        else:
+            constants["currentShape"] = str(shape.node)
     if "PATH" in names:
         if shape.path is None:
-            raise _error(
+            raise malformed(
                 shape.node,
                 "$PATH in a node shape",
                 "sparql-constraints-prebound",
                 "move the constraint to a property shape",
             )
         constants["PATH"] = to_sparql(shape.path)
-    head = _prefixes(parser.graph, place)
+    head = prefixes(parser.graph, place)
     if ask:
         query = text.ask_to_select(query, "?this ?value")
     complete = head + text.bind_constants(query, constants)
@@ -213,36 +193,53 @@ def _build(
         if constants and _parses(head + query.replace("$PATH", "?PATH")):
             shape.beyond.append(f"a pre-bound variable of {place} where only a variable may stand")
             return
-        raise _error(shape.node, f"query of {place}: {error}", "sparql-constraints", error.remedy) from error
-    called = sorted(f for f in parser.functions if f in complete or _local(f) in complete)
-    if called:
-        shape.beyond.append(f"SHACL-AF function {called[0]}")
+        raise malformed(shape.node, f"query of {place}: {error}", "sparql-constraints", error.remedy) from error
+    scripts = sorted(set(function_iris(root)) & parser.functions.scripts)
+    if scripts:
+        shape.beyond.append(f"SHACL-JS function {scripts[0]}")
         return
+    called = parser.functions.called(root)
     bound, reserved = {"this"} | ({"value"} if ask else set()), {*parameters, "shapesGraph", "currentShape"}
     words = [piece.upper() for kind, piece in text.tokens(complete) if kind != "space"]
     star = any(a == "SELECT" and "*" in (b, c) for a, b, c in zip(words, words[1:], words[2:], strict=False))
     _check(shape.node, root, bound, reserved, star=star)
-    _probe(shape.node, place, complete, ("this", "value") if ask else ("this",))
-    yield ast.Sparql("sparql", complete, ask, node, by, messages, tuple(sorted(parameters.items())), reads_shapes)
+    probe(parser, shape.node, place, complete, ("this", "value") if ask else ("this",), tuple(blank))
+    yield ast.Sparql(
+        "sparql",
+        complete,
+        ask,
+        node,
+        by,
+        messages,
+        tuple(sorted(parameters.items())),
+        reads_shapes,
+        tuple(sorted(blank.items())),
+        called,
+        parser.functions.read_data(called),
+    )
 
 
-def _probe(shape: Term, place: Term, query: str, names: tuple[str, ...]) -> None:
-    """Refuse now what only the store refuses later: the parser above knows some prefixes without a declaration."""
-    node = "<urn:x-dappops:none>"
-    slot = f"VALUES ({' '.join('?' + n for n in names)}) {{ ({' '.join(node for _ in names)}) }} "
+def probe(
+    parser: Parser, shape: Term, place: Term, query: str, names: tuple[str, ...], blank: tuple[str, ...] = ()
+) -> None:
+    """Refuse now what only the store refuses later: the parser above knows some prefixes without a declaration, and
+    takes any IRI for a function."""
+    none = ox.NamedNode("urn:x-dappops:none")
+    nothing = memory_view(())
+    named, _ = text.slot(dict.fromkeys(names, none))
+    held, given = text.slot({n: ox.BlankNode() for n in blank})
     try:
-        ox.Store().query(slot.join(text.open_groups(query)))
-    except SyntaxError as error:
-        raise _error(
+        nothing.store.query(
+            (named + held).join(text.open_groups(query)), custom_functions={**parser.functions.over(nothing), **given}
+        )
+    except (SyntaxError, RuntimeError) as error:
+        told = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise malformed(
             shape,
-            f"query of {place}: {error.msg.splitlines()[0]}",
+            f"query of {place}: {told.splitlines()[0]}",
             "sparql-constraints",
-            "correct the query text; declare every prefix with sh:prefixes",
+            "correct the query text; declare every prefix with sh:prefixes and every function as a sh:SPARQLFunction",
         ) from error
-
-
-def _local(iri: str) -> str:
-    return ":" + iri.replace("#", "/").rsplit("/", 1)[-1] + "("
 
 
 def _parses(query: str) -> bool:
@@ -253,27 +250,6 @@ def _parses(query: str) -> bool:
     return True
 
 
-def _prefixes(graph: ShapeGraph, place: Term) -> str:
-    """PREFIX lines from sh:prefixes/owl:imports*/sh:declare (https://www.w3.org/TR/shacl/#sparql-prefixes)."""
-    seen: set[Term] = set()
-    todo = list(graph.objects(place, SH.prefixes))
-    lines: dict[str, str] = {}
-    while todo:
-        node = todo.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        todo.extend(graph.objects(node, OWL.imports))
-        for declaration in graph.objects(node, SH.declare):
-            prefix = next((x.value for x in graph.objects(declaration, SH.prefix)), None)
-            namespace = next((x.value for x in graph.objects(declaration, SH.namespace)), None)
-            if prefix is None or namespace is None:
-                raise _error(node, "sh:declare without sh:prefix or sh:namespace", "sparql-prefixes", "give both")
-            if lines.setdefault(prefix, namespace) != namespace:
-                raise _error(node, f"prefix {prefix!r} has two namespaces", "sparql-prefixes", "keep one")
-    return "".join(f"PREFIX {p}: <{n}>\n" for p, n in sorted(lines.items()))
-
-
 def _messages(graph: ShapeGraph, node: Term, predicate: ox.NamedNode) -> tuple[ox.Literal, ...]:
     return tuple(m for m in graph.sorted(node, predicate) if isinstance(m, ox.Literal))
 
@@ -282,7 +258,7 @@ def _check(place: Term, root: Anything, bound: set[str], optional: set[str], *, 
     """Restrictions on queries with pre-bound variables: https://www.w3.org/TR/shacl/#pre-binding"""
 
     def refuse(what: str, remedy: str) -> InputError:
-        return _error(place, f"{what} in a query with pre-bound variables", "pre-binding", remedy)
+        return malformed(place, f"{what} in a query with pre-bound variables", "pre-binding", remedy)
 
     if root.name == "SelectQuery" and root.get("datasetClause"):
         raise refuse("FROM", "remove it: constraints read the data graph")
@@ -320,16 +296,3 @@ def _bound(n: Anything) -> set[str]:
         elif x.name == "Extend":
             found.add(str(x.var))
     return found
-
-
-def nodes(n: Anything) -> Iterator[Anything]:
-    """Every algebra node, expressions and their patterns included."""
-    from rdflib.plugins.sparql.parserutils import CompValue
-
-    if isinstance(n, CompValue):
-        yield n
-        for value in n.values():
-            yield from nodes(value)
-    elif isinstance(n, list | tuple):
-        for value in n:
-            yield from nodes(value)

@@ -9,7 +9,12 @@ BOUND, and is planned as if the variable were free.)
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pyoxigraph as ox
+
+from reasoners.graph import Term
 
 TOKEN = re.compile(
     r"""
@@ -88,3 +93,22 @@ def open_groups(text: str) -> list[str]:
                 current = []
     parts.append(" " + "".join(current))
     return parts
+
+
+GIVEN = "urn:x-dappops:given:"
+"""Names of functions that give a blank node, which has no name in SPARQL text."""
+
+
+def slot(given: Mapping[str, Term]) -> tuple[str, dict[ox.NamedNode, Callable[..., Term]]]:
+    """The snippet that gives variables their values at the start of a group, and the functions it calls for that."""
+    named = {name: term for name, term in given.items() if not isinstance(term, ox.BlankNode)}
+    blank = {name: term for name, term in given.items() if isinstance(term, ox.BlankNode)}
+    snippet = ""
+    if named:
+        snippet = f"VALUES ({' '.join('?' + n for n in named)}) {{ ({' '.join(map(str, named.values()))}) }} "
+    snippet += "".join(f"BIND(<{GIVEN}{name}>() AS ?{name}) " for name in blank)
+    return snippet, {ox.NamedNode(GIVEN + name): partial(_same, term) for name, term in blank.items()}
+
+
+def _same(term: Term) -> Term:
+    return term

@@ -13,7 +13,7 @@ from reasoners.sparql import algebra
 from reasoners.sparql.footprint import footprint_of
 from reasoners.sparql.paths import EPS, Path, sequence, to_sparql
 from reasoners.sparql.reads import Read, after, class_reads, path_reads
-from reasoners.validate import ast
+from reasoners.validate import ast, expressions
 from reasoners.validate.compile import Compiler, NotCompiled, Text, targets
 
 
@@ -58,8 +58,10 @@ def units(roots: list[ast.Shape]) -> list[Unit]:
         for shape, constraint, chain in _flat(root, ()):
             made.append(_unit(len(made), root, shape, constraint, chain))
         target_reads = tuple(targets_read(root))
+        reasons = tuple(why for t in root.targets if t.query is not None for why in t.query.reasons)
         for unit in made[start:]:
             unit.reads = tuple(dict.fromkeys((*target_reads, *unit.reads)))
+            unit.rerun = tuple(dict.fromkeys((*reasons, *unit.rerun)))
     return made
 
 
@@ -77,10 +79,21 @@ def outside(root: ast.Shape) -> str:
         seen.add(id(shape))
         if shape.beyond:
             return shape.beyond[0]
-        inner = (visit(s, (*above, id(shape))) for c in shape.constraints for s in c.shapes)
+        inner = (visit(s, (*above, id(shape))) for c in shape.constraints for s in referred(c))
         return next((reason for reason in inner if reason), "")
 
     return visit(root, ())
+
+
+def referred(c: ast.Constraint) -> Iterator[ast.Shape]:
+    """Shapes that a constraint refers to, those in node expressions included."""
+    yield from c.shapes
+    todo = [c.tree] if isinstance(c, ast.Expression) else []
+    while todo:
+        node = todo.pop()
+        todo += node.parts
+        if node.shape is not None:
+            yield node.shape
 
 
 def _flat(shape: ast.Shape, chain: tuple[Path, ...]) -> Iterator[tuple[ast.Shape, ast.Constraint, tuple[Path, ...]]]:
@@ -101,6 +114,9 @@ def _unit(number: int, root: ast.Shape, shape: ast.Shape, c: ast.Constraint, cha
         reasons += (why,) if why else ()
     unit = Unit(number, root, shape, c, prefix, tuple(reads), tuple(dict.fromkeys(reasons)))
     if isinstance(c, ast.Sparql):
+        return unit
+    if any(t.kind == "query" for t in root.targets):
+        unit.walked = "its target is a query"
         return unit
     try:
         compiler = Compiler()
@@ -129,6 +145,9 @@ def targets_read(root: ast.Shape) -> Iterator[Read]:
                 yield Read(EPS, target.term)  # type: ignore[arg-type]
             case "objectsOf":
                 yield Read(EPS, target.term, from_subject=False)  # type: ignore[arg-type]
+            case "query":
+                assert target.query is not None
+                yield from target.query.reads
 
 
 def shape_reads(shape: ast.Shape, prefix: Path) -> Iterator[tuple[Read, str]]:
@@ -155,7 +174,13 @@ def constraint_reads(shape: ast.Shape, c: ast.Constraint, prefix: Path) -> Itera
         case ast.Logic() | ast.Property() | ast.Qualified():
             for inner in c.shapes:
                 yield from shape_reads(inner, at_values)
+        case ast.Expression():
+            yield from expressions.reads(c.tree, at_values, shape_reads)[0]
+            if c.calls_read:
+                yield Read(None, None), "calls a function that reads the graph"
         case ast.Sparql():
+            if c.calls_read:
+                yield Read(None, None), "calls a function that reads the graph"
             links = {"value": shape.path if shape.path is not None else EPS} if c.ask else {}
             found = footprint_of(algebra.parse(c.text), "this", links=links)
             why = "; ".join(found.reasons)

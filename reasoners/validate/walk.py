@@ -8,7 +8,7 @@ Source: https://www.w3.org/TR/shacl/#core-components
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyoxigraph as ox
@@ -16,7 +16,8 @@ import pyoxigraph as ox
 from reasoners.graph import Term, View
 from reasoners.sparql import paths
 from reasoners.sparql.reads import Superclasses
-from reasoners.validate import ast, values
+from reasoners.validate import ast, expressions, values
+from reasoners.validate.functions import Answer
 from reasoners.validate.run_sparql import Queries
 from reasoners.vocab import RDF
 
@@ -31,6 +32,9 @@ class Fault:
     messages: tuple[ox.Literal, ...] = ()
 
 
+_TRUE = ox.Literal(True)
+
+
 class Walker:
     """Evaluates constraints over one state of a view and remembers what it read; make a new one for a new state."""
 
@@ -41,6 +45,16 @@ class Walker:
         self._values: dict[tuple[paths.Path, Term], set[Term]] = {}
         self._conforming: dict[tuple[int, Term], bool] = {}
         self._classes: dict[Term, set[Term]] = {}
+        self.explained: dict[int, int] = {}  # by unit: results whose nearest branch was looked for
+        self._of_query: dict[int, set[Term]] = {}
+        self._functions: Mapping[ox.NamedNode, Answer] | None = None
+
+    @property
+    def functions(self) -> Mapping[ox.NamedNode, Answer]:
+        """The shapes graph's functions over this state."""
+        if self._functions is None:
+            self._functions = self.queries.functions.over(self.view)
+        return self._functions
 
     def reached(self, path: paths.Path, node: Term) -> set[Term]:
         """Value nodes of a path."""
@@ -84,6 +98,13 @@ class Walker:
                 case "objectsOf":
                     if self.view.subjects(target.term, node):  # type: ignore[arg-type]
                         return True
+                case "query":
+                    assert target.query is not None
+                    if id(target.query) in self._of_query or target.query.alone or isinstance(node, ox.BlankNode):
+                        if node in self._selected(target.query):
+                            return True
+                    elif next(self.queries.targets(self.view, target.query, self.functions, node), None) is not None:
+                        return True
         return False
 
     def targets(self, shape: ast.Shape) -> set[Term]:
@@ -99,6 +120,16 @@ class Walker:
                     found |= {t.subject for t in self.view.triples(None, target.term)}  # type: ignore[arg-type,misc]
                 case "objectsOf":
                     found |= {t.object for t in self.view.triples(None, target.term)}  # type: ignore[arg-type,misc]
+                case "query":
+                    assert target.query is not None
+                    found |= self._selected(target.query)
+        return found
+
+    def _selected(self, query: ast.TargetQuery) -> set[Term]:
+        """All targets of a query."""
+        found = self._of_query.get(id(query))
+        if found is None:
+            found = self._of_query[id(query)] = set(self.queries.targets(self.view, query, self.functions))
         return found
 
     def conforms(self, shape: ast.Shape, node: Term) -> bool:
@@ -143,6 +174,10 @@ class Walker:
                                 yield Fault(t.object, paths.Pred(t.predicate))  # type: ignore[arg-type]
             case ast.Sparql():
                 yield from self.sparql_faults(shape, c, node)
+            case ast.Expression():
+                for v in self.value_nodes(shape, node):
+                    if expressions.evaluate(self, c.tree, v) != [_TRUE]:
+                        yield Fault(v, messages=fill(c.messages, {"this": node, "value": v}))
             case _:
                 for v in self.value_nodes(shape, node):
                     if not self.accepts(c, v):

@@ -102,9 +102,7 @@ def test_replicas_equal_snapshots_after_random_histories(
                     follower.follow()
         for follower in followers:
             follower.follow()
-            told = kb.call(
-                "feed_snapshot", audience=follower.audience, regime="hierarchy", folder=str(tmp_path)
-            )
+            told = kb.call("feed_snapshot", audience=follower.audience, regime="hierarchy", folder=str(tmp_path))
             assert loaded(told) == follower.quads
             assert (told["tx"], told["version"], told["etag"]) == (follower.tx, follower.version, follower.etag)
             assert follower.loads == 1

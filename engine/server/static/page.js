@@ -1,5 +1,5 @@
-// Keeps the page's parts fresh and shows answers in place. All HTML comes escaped from the server; without this script
-// the page still works, by reloading it and by the form's own submit.
+// Keeps the page's parts fresh. All HTML comes escaped from the server; without this script
+// the page still works, by reloading it.
 "use strict";
 (() => {
   const PERIOD = 2000; // milliseconds between two looks
@@ -7,7 +7,7 @@
   const live = document.getElementById("live");
   const application = main.dataset.application;
   const parts = [...document.querySelectorAll(".part")];
-  let seen = document.getElementById("head").textContent;
+  let seen = document.getElementById("version").textContent;
 
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
   const told = (text, lost) => {
@@ -38,15 +38,15 @@
     try {
       const status = await fetch("/api/status", { headers: { Accept: "application/json" } });
       if (!status.ok) throw new Error(String(status.status));
-      const head = String((await status.json()).head);
-      if (head !== seen) {
+      const version = String((await status.json()).version);
+      if (version !== seen) {
         const query = application ? "?application=" + encodeURIComponent(application) : "";
         await Promise.all(parts.map(async (part) => {
           const answer = await fetch("/part/" + part.dataset.part + query);
           if (answer.ok) replace(part, await answer.text());
         }));
-        seen = head;
-        document.getElementById("head").textContent = head;
+        seen = version;
+        document.getElementById("version").textContent = version;
       }
       told("live");
     } catch {
@@ -69,28 +69,4 @@
       place.append(" (no answer from the server)");
     }
   }, true);
-
-  const form = document.getElementById("query-form");
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const place = document.getElementById("answer");
-    const button = form.querySelector("button");
-    button.disabled = true;
-    place.textContent = "asking…";
-    try {
-      const answer = await fetch("/sparql", {
-        method: "POST",
-        headers: { Accept: "text/html", "Content-Type": "application/x-www-form-urlencoded" },
-        body: new URLSearchParams({ query: form.elements.query.value }),
-      });
-      const shown = parse(await answer.text());
-      place.replaceChildren(...(shown.getElementById("answer-body") ?? shown.querySelector(".problem") ?? shown.body).childNodes);
-    } catch {
-      place.textContent = "no answer from the server";
-    }
-    button.disabled = false;
-  });
-  form.elements.query.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
-  });
 })();

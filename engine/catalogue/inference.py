@@ -1,0 +1,65 @@
+"""What documents say beyond what they write: class and property hierarchy, OWL 2 RL, and the rules of their shapes.
+
+For documents that are validated as they stand, without a knowledge base; a knowledge base derives for itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import pyoxigraph as ox
+
+from engine.errors import InputError, NotAvailableError, did_you_mean
+from engine.resources import files
+from reasoners.graph import View, memory_view
+
+REGIMES = ("none", "hierarchy", "rl")
+HIERARCHY = ("derive-type", "derive-property")
+SHAPE_RULES = "reasoners.derive.shaperules"
+
+
+def inferred(triples: Sequence[ox.Triple], regime: str) -> list[ox.Triple]:
+    """The triples with what the regime infers from them.
+
+    `none`: they alone. `hierarchy`: members of superclasses, statements of superproperties. `rl`: all that the rules of
+    OWL 2 RL derive; InputError when they are inconsistent, with the clash.
+    """
+    if regime not in REGIMES:
+        raise InputError(
+            f"no inference {regime!r}{did_you_mean(regime, REGIMES)}", remedy=f"use one of {', '.join(REGIMES)}"
+        )
+    if regime == "none":
+        return list(triples)
+    from reasoners.derive import Deriver, MemoryWorkspace, rules_from_files
+    from reasoners.derive.deriver import Pending
+
+    if regime == "hierarchy":
+        named = [p for p in files("queries/rules", "derive-*.rq") if p.stem in HIERARCHY]
+        rules = rules_from_files((p.stem, p.read_text(encoding="utf-8")) for p in named)
+        work = MemoryWorkspace(triples)
+        Deriver(rules).run(work, Pending(), list(work.view.triples()))
+        return list(work.view.triples())
+    return _rl(memory_view(triples), triples)
+
+
+def _rl(view: View, triples: Sequence[ox.Triple]) -> list[ox.Triple]:
+    from reasoners.derive import check_from_file, owl_rl, rules_from_files
+
+    texts = [(p.stem, p.read_text(encoding="utf-8")) for p in files("queries/rules/rl", "*.rq")]
+    checks = [check_from_file(text, stem) for stem, text in texts if "# Purpose: check" in text]
+    rules = rules_from_files((stem, text) for stem, text in texts if "# Purpose: check" not in text)
+    closure = owl_rl(view, rules, checks)
+    if closure.inconsistencies:
+        first = closure.inconsistencies[0]
+        raise InputError(
+            f"the data is inconsistent under OWL 2 RL: {first}",
+            rule="https://www.w3.org/TR/owl2-profiles/#Reasoning_in_OWL_2_RL_and_RDF_Graphs_using_Rules",
+            remedy="correct one of the statements named, or validate with inference none",
+        )
+    return list(dict.fromkeys((*triples, *closure.triples)))
+
+
+def with_shape_rules(triples: Sequence[ox.Triple], shapes: Sequence[ox.Triple]) -> list[ox.Triple]:
+    """The triples with what the sh:rule of the shapes derive from them (https://www.w3.org/TR/shacl-af/#rules)."""
+    raise NotAvailableError("rules of shapes are not available here", place=importlib.import_module(__name__).__name__)

@@ -1,0 +1,219 @@
+"""The front of the endpoint: one ASGI application per worker process of `dappops serve`.
+
+`/sparql`, `/graphs` and the descriptions are answered here, from replicas; everything else goes to the Flask application.
+The front holds no store: it asks replicas, and writes through the owner of the knowledge base.
+https://asgi.readthedocs.io/en/latest/specs/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import DappopsError
+from engine.replicas.client import Replicas
+from engine.server.operations.metrics import of_process
+from engine.server.problem import Problem, of_error
+from engine.server.protocol import asking
+from engine.server.protocol.admission import Admission
+from engine.server.protocol.changing import Changing
+from engine.server.protocol.clients import ClientBase, Clients
+from engine.server.protocol.description import Describing
+from engine.server.protocol.graphs import Graphs
+from engine.server.protocol.guard import Guard
+from engine.server.protocol.messages import Gone, Receive, Reply, Request, Scope, Send, reply_of
+from engine.server.protocol.negotiation import likes_html
+from engine.server.protocol.querying import Querying
+from engine.server.protocol.sending import VARY, send_reply
+from engine.server.run import KEEPER
+from engine.server.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.search.client import SearchProcess
+
+PAGE_THREADS = 4
+INFO_SECONDS = 5.0
+MIB = 1024 * 1024
+log = logging.getLogger("dappops.front")
+
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Front:
+    """What the routes of one front process share, and the choice among them."""
+
+    replicas: Replicas
+    clients: Clients
+    info: dict[str, Any]  # of the knowledge base, as last asked for: node, base and keys stay mostly as they are
+
+    def __init__(self, settings: Settings, keeper: str) -> None:
+        self.settings, self.keeper = settings, keeper
+        self.guard = Guard(settings)
+        self.queries = Admission.of(settings.limits, settings.workers)
+        self.writes = Admission.of(settings.limits, settings.workers)
+        self.metrics = of_process()
+        self.querying = Querying(self)
+        self.changing = Changing(self)
+        self.graphs = Graphs(self)
+        self.describing = Describing(self)
+        self._callers: Any = None
+        self._search: SearchProcess | None = None
+        self._asked = -INFO_SECONDS
+        self._pages: Asgi | None = None
+        self._page_base: ClientBase | None = None
+
+    # -- life -------------------------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Connect to the keeper and to the owner, and make the pages."""
+        settings = self.settings
+        self.replicas = await Replicas.connect(self.keeper)
+        home = Path(settings.home)
+        self.clients = Clients(home, settings.author)
+        await self.known()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._make_pages, home)
+
+    async def known(self) -> dict[str, Any]:
+        """What the knowledge base says of itself, asked for again when that is some seconds ago."""
+        if time.monotonic() - self._asked > INFO_SECONDS:
+            self.info = await self.clients.ask("info")
+            self._asked = time.monotonic()
+        return self.info
+
+    def _make_pages(self, home: Path) -> None:
+        from a2wsgi import WSGIMiddleware
+
+        from engine.server.app import make_app
+        try:
+            from engine.server.identity.callers import Callers
+        except ModuleNotFoundError:  # TODO(H4): until identity is there
+            class Callers:
+                def __init__(self, *a): pass
+                def of(self, headers, peer):
+                    from engine.server.caller import Caller
+                    return Caller(origin=peer)
+
+        self._page_base = ClientBase(home, author=self.settings.author or None)
+        app = make_app(self._page_base, any_host=self.guard.any_host, settings=self.settings)
+        self._pages = WSGIMiddleware(app, workers=PAGE_THREADS)  # type: ignore[arg-type]
+        self._callers = Callers(self.settings, self.clients.call)
+
+    def search(self) -> SearchProcess:
+        """The process that searches by meaning, for the first query that wants it."""
+        if self._search is None:
+            from engine.search.client import SearchProcess
+
+            self._search = SearchProcess(Path(self.settings.home))
+        return self._search
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        if self._search is not None:
+            await self._search.close()
+        await self.replicas.close()
+        self.clients.close()
+        if self._page_base is not None:
+            self._page_base.close()
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the life of the process."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            starts = message["type"] == "lifespan.startup"
+            try:
+                await (self.open() if starts else self.close())
+            except Exception as error:
+                log.exception("the front does not start" if starts else "the front does not end well")
+                await send({"type": f"{message['type']}.failed", "message": str(error)})
+                return
+            await send({"type": f"{message['type']}.complete"})
+            if not starts:
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path in ("/sparql", "/sparql/"):
+            route, answer = "/sparql", self._sparql
+        elif path == "/graphs" or path.startswith("/graphs/"):
+            route, answer = "/graphs", self.graphs.respond
+        elif path == "/.well-known/void":
+            route, answer = "/.well-known/void", self.describing.respond
+        else:
+            assert self._pages is not None
+            await self._pages(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        status, size = 500, 0
+        begun = False
+
+        async def noted(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            try:
+                self.guard.check(request)
+                if request.method != "OPTIONS":
+                    request.caller = self._callers.of(request.headers, request.peer)
+                status, size = await answer(request, noted)
+            except DappopsError as error:
+                raise of_error(error) from error
+        except Problem as problem:
+            if begun:
+                raise
+            if problem.status == 503 and "pool" in problem.more:
+                self.metrics.refused(str(problem.more["pool"]))
+            status = problem.status
+            reply = reply_of(problem, path)
+            extra = (VARY, *self.guard.headers(request))
+            size = await send_reply(send, reply, extra, head=request.method == "HEAD")
+        except Gone:
+            status = 499
+        except Exception:
+            if begun:
+                raise  # what was sent is not whole: the server breaks the transfer
+            log.exception("request failed")
+            problem = Problem(500, "error", "something went wrong here; the server's own output says what")
+            size = await send_reply(send, reply_of(problem, path), (VARY,), head=request.method == "HEAD")
+        finally:
+            self.metrics.saw(route, request.method, status, time.perf_counter() - started, size=size)
+
+    async def _sparql(self, request: Request, send: Send) -> tuple[int, int]:
+        allow = "GET, HEAD, POST, OPTIONS"
+        if request.method == "OPTIONS":
+            reply = self.guard.preflight(request, allow)
+            return reply.status, await send_reply(send, reply, (VARY, *self.guard.headers(request)))
+        if request.method not in ("GET", "HEAD", "POST"):
+            raise Problem(405, "method", f"{request.method} is not for /sparql", headers={"Allow": allow})
+        asked = await asking.asked(request, self.settings.limits.body_mib * MIB)
+        if asked is None:
+            if request.method == "GET" and likes_html(request.headers.get("accept", "")):
+                reply = Reply(303, headers={"Location": "/#sparql", "Cache-Control": "no-cache"})
+                return 303, await send_reply(send, reply, (VARY, *self.guard.headers(request)))
+            return await self.describing.respond(request, send)
+        if asked.is_update:
+            return await self.changing.update(request, asked, send)
+        return await self.querying.respond(request, asked, send)
+
+
+def application() -> Front:
+    """What each worker of the server makes: the front that the environment describes."""
+    return Front(Settings.from_environment(), os.environ[KEEPER])
+
+
+__all__ = ["Front", "application"]
