@@ -237,10 +237,11 @@ def check_rules(document: Described) -> None:
     view = memory_view(document.triples)
     try:
         for node in sorted({t.subject for t in view.triples(None, SH.construct, None)}, key=str):
-            if ox.Triple(node, RDF.type, DAPP.Rule) not in view:
+            if ox.Triple(node, RDF.type, DAPP.Rule) not in view and not view.subjects(SH.rule, node):
                 raise InputError(
-                    "this carries sh:construct but is no dapp:Rule, so nothing would ever run it", place=str(node),
-                    rule=DAPP.Rule.value, remedy="add `a dapp:Rule` to it, and an IRI of its own",
+                    "this carries sh:construct but is no dapp:Rule and no shape's sh:rule, so nothing would ever run it",
+                    place=str(node), rule=DAPP.Rule.value,
+                    remedy="add `a dapp:Rule` to it and an IRI of its own, or name it in sh:rule of a shape",
                 )  # fmt: skip
         for rule in parse_rules(view):
             check_rule(rule)

@@ -329,16 +329,25 @@ def show(context: Context, node: str) -> None:
 
 @command()
 @click.option("--example", is_flag=True, help="Print a rule file to start from.")
-def rules(context: Context, example: bool) -> None:
-    """The rules in force: purpose, heads, how they are evaluated, how many triples they derived."""
+@click.option("--resume", metavar="RULE", help="Try a suspended rule again and, if it keeps its budget, use it.")
+def rules(context: Context, example: bool, resume: str | None) -> None:
+    """The rules in force: purpose, heads, how they are evaluated, how many triples they derived.
+
+    A rule of your policy that costs more than its budget in one commit is suspended: it derives nothing until it is resumed
+    or changed.
+    """
     if example:
         from engine.describe import example_rule
 
         body = example_rule()
         context.emit({"example": body}, lambda: click.echo(body, nl=False))
         return
+    from engine.commands.resuming import resume_rule, with_suspensions
+
     with context.open() as kb:
-        rows = kb.call("rules")
+        if resume:
+            resume_rule(kb, resume)
+        rows = with_suspensions(kb, kb.call("rules"))
 
     def text() -> None:
         columns = ["rule", "purpose", "from", "derived", "heads", *([] if narrow() else ["evaluated"])]
@@ -349,11 +358,15 @@ def rules(context: Context, example: bool) -> None:
                 r["origin"],
                 r["derived"],
                 " ".join(short(h) for h in r["heads"]),
-                r["mode"].split(":")[0],
+                "suspended" if r["suspended"] else r["mode"].split(":")[0],
             )
             for r in rows
         ]
         table("", columns, [cell[: len(columns)] for cell in cells], right=["derived"])
+        for row in rows:
+            if row["suspended"]:
+                line(f"suspended: {short(row['iri'])} since {row['suspended']['since']}: {row['suspended']['because']}", style="red")
+                line(f"  dappops rules --resume {row['iri']}  tries it again")
         line("`dappops show RULE` prints the text of a rule, `dappops rules --example` a file to start from")
 
     context.emit(rows, text)

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from engine.commands.explaining import explain_triple
 from engine.commands.graph import find
 from engine.commands.output import Context, command, line, short, table, working
 from engine.errors import InputError, did_you_mean
+from engine.graph.written import split
 from engine.kb import KnowledgeBase
 from reasoners.vocab import DAPPR
 
@@ -168,10 +170,34 @@ def show_conflict(conflict: dict[str, Any]) -> None:
 
 
 @command()
-@click.argument("decision", required=False)
-@click.option("--unit", help="Only this unit.")
-def why(context: Context, decision: str | None, unit: str | None) -> None:
-    """Explain DECISION (default: the newest): the choice per unit, how many each constraint rejected, the nearest misses."""
+@click.argument("what", nargs=-1, metavar="[DECISION | SUBJECT PREDICATE OBJECT]")
+@click.option("--unit", help="Of a decision: only this unit.")
+@click.option(
+    "--regime",
+    type=click.Choice(["hierarchy", "full"]),
+    default="hierarchy",
+    show_default=True,
+    help="Of a triple: derived by hierarchy and rules, or by OWL 2 RL, too.",
+)
+@click.option("--all", "every", is_flag=True, help="Of a triple: other derivations, too (20 at most).")
+@click.option("--depth", type=click.IntRange(1, 80), default=40, show_default=True, help="Of a triple: steps followed.")
+@click.option("--format", "format_", type=click.Choice(["text", "turtle"]), default="text", help="Of a triple: as a tree, or RDF (PROV-O).")
+def why(
+    context: Context, what: tuple[str, ...], unit: str | None, regime: str, every: bool, depth: int, format_: str
+) -> None:
+    """Explain a decision, or why a triple holds.
+
+    Without a triple: DECISION (default: the newest), the choice per unit, how many each constraint rejected, the nearest
+    misses. With SUBJECT PREDICATE OBJECT (also as one argument): which rule concluded it from what, down to asserted triples
+    with their commits; exit code 1 when it does not hold, with what comes near.
+    """
+    terms = split(what[0]) if len(what) == 1 and " " in what[0].strip() else list(what)
+    if len(terms) == 3:
+        explain_triple(context, terms, regime, every=every, depth=depth, format_=format_)
+        return
+    if len(what) > 1:
+        raise click.UsageError("give a decision, or the three terms of a triple: SUBJECT PREDICATE OBJECT")
+    decision = what[0] if what else None
     with context.open() as kb:
         result = kb.call("why", decision=find(kb, decision, "dapp:Decision") if decision else None, author=kb.author)
     if unit:

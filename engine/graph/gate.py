@@ -20,7 +20,7 @@ from engine.graph.hashing import keccak256
 from reasoners.derive import Budget, Deriver, Rule, check_rule, parse_rules
 from reasoners.graph import Term, View
 from reasoners.validate import Affected, Result, RootShape, Shapes, Validator
-from reasoners.validate.compile import Compiler, NotCompiled
+from reasoners.validate.compile import Compiler, NotCompiled, resolve
 from reasoners.validate.parse import Parser
 from reasoners.validate.shapegraph import ShapeGraph
 from reasoners.vocab import DAPP, DAPPI, RDF, SH
@@ -152,7 +152,8 @@ class Conditions:
             parsed = self._parser.shape(shape)
             if parsed.beyond:
                 raise NotCompiled(parsed.beyond[0])
-            return self._compiler.conforms(parsed, variable)
+            # a rule's text holds in every state: a class may get subclasses later
+            return resolve(self._compiler.conforms(parsed, variable), lambda cls: True)
         except (NotCompiled, RecursionError) as error:
             why = "it refers to itself" if isinstance(error, RecursionError) else str(error)
             raise InputError(

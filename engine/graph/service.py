@@ -65,6 +65,8 @@ HOMES = {  # methods of other rooms, imported when they are called
     **dict.fromkeys(("anchor", "anchors", "prove_file"), "engine.ledger.anchoring.serve"),
     **dict.fromkeys(("enforce", "assess", "reputation"), "engine.ledger.reputation"),
     **dict.fromkeys(("commit_evaluated", "graph_state"), "engine.graph.updating"),
+    "why_triple": "engine.graph.explaining",
+    **dict.fromkeys(("signing_needed", "commit_signed", "make_graph"), "engine.graph.signing"),
     "adopt_graph": "engine.ledger.agreements.serve", "signed_graph": "engine.ledger.agreements.serve",
 }  # fmt: skip
 

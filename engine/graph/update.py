@@ -21,6 +21,7 @@ import pyoxigraph as ox
 
 from engine.errors import InputError
 from engine.graph import names
+from engine.graph.conforming import conforming, dataset_of
 from engine.graph.reading import EVERYBODY, merged
 from engine.graph.terms import canonical
 from engine.graph.update_syntax import Manage, Modify, Place, Slot, Template, parse_update
@@ -317,8 +318,12 @@ class _Evaluation:
             store, default = merged(store, default, offered), (ox.DefaultGraph(),)
         head = " ".join(f"?{v}" for v in variables) or "(1 AS ?dappopsRow)"
         once = "" if variables or fresh else " LIMIT 1"
+        clause = conforming(
+            where.text, lambda: dataset_of(store, default, offered), base=where.prologue.base,
+            prefixes=where.prologue.prefixes,
+        )  # fmt: skip
         result = store.query(
-            f"SELECT {head} WHERE {where.text}{once}",
+            f"SELECT {head} WHERE {clause}{once}",
             base_iri=where.prologue.base,
             prefixes=where.prologue.prefixes or None,
             default_graph=list(default),

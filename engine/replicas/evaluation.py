@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -9,6 +10,8 @@ from typing import IO, Any, cast
 
 import pyoxigraph as ox
 
+from engine.graph.conforming import conforming, suspects
+from engine.graph.conforming import dataset_of as datasets_of
 from engine.graph.sparql_text import reads_of_query, refuse_service
 from engine.replicas.answers import GRAPH_FORMATS, ROWS_FORMATS, WHOLE, Reason
 from engine.replicas.counting import COUNTERS, Counter
@@ -30,6 +33,7 @@ GRAPHS = dict(
         strict=True,
     )
 )  # fmt: skip
+_ABSENT = re.compile(r"The custom function <([^>]*)> is not supported")
 MERGE = "urn:dappops:merge"  # the graph a worker puts the merge of several graphs into, while it answers
 
 Results = ox.QuerySolutions | ox.QueryBoolean | ox.QueryTriples
@@ -150,12 +154,34 @@ def evaluate(
     if dataset is not None:
         given["default_graph"] = dataset[0]
         given["named_graphs"] = [ox.NamedNode(g) for g in dict.fromkeys(dataset[1])]
+    asked = text
+    if suspects(text):
+        asked = conforming(
+            text, lambda: datasets_of(store, given.get("default_graph"), given.get("named_graphs")),
+            base=options.get("base"), prefixes=options.get("prefixes"),
+        )  # fmt: skip
     try:
-        return store.query(text, **given)
+        return _query(store, asked, given)
     except SyntaxError:
         if not options.get("prefixes"):
-            raise
-        return store.query(text, prefixes=options["prefixes"], **given)
+            if asked == text:
+                raise
+            return store.query(text, **given)  # the place of the mistake is one of the text that was sent
+        return _query(store, asked, {**given, "prefixes": options["prefixes"]})
+
+
+def _query(store: ox.Store, text: str, given: dict[str, Any]) -> Results:
+    """Start it; a function that nobody has is an error for each solution, not for the query (SPARQL 1.1, 17.6)."""
+    absent: dict[ox.NamedNode, Callable[..., None]] = {}
+    while True:
+        try:
+            return store.query(text, **given)
+        except RuntimeError as error:
+            found = _ABSENT.search(str(error))
+            if found is None or ox.NamedNode(found[1]) in absent:
+                raise
+            absent[ox.NamedNode(found[1])] = lambda *_: None
+            given = {**given, "custom_functions": absent}
 
 
 def serialise(result: Results, sink: Sink, rows_format: str, graph_format: str, rows: int) -> None:

@@ -102,7 +102,7 @@ class Keeping:
             for kept in others:
                 await kept.report()
             candidates = past if key.as_of is not None and len(past) >= self.options.most_as_of else others
-            free = [k for k in candidates if not k.life.report.get("busy")]
+            free = [k for k in candidates if k.ready.done() and not k.life.report.get("busy")]
             if not free:
                 raise BusyError(
                     "every replica is in use", rule=f"{self.options.most} besides the public one",
@@ -156,7 +156,9 @@ class Keeping:
             now = time.monotonic()
             for kept in list(self.replicas.values()):
                 await kept.report()
-                idle = now - kept.life.used > self.options.idle and not kept.life.report.get("busy")
+                idle = (
+                    kept.ready.done() and not kept.life.report.get("busy") and now - kept.life.used > self.options.idle
+                )
                 if not kept.key.is_standing and (idle or kept.task.done()):
                     await self._drop(kept)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.errors import DappopsError
+from engine.errors import BusyError, DappopsError
 from engine.replicas.answers import State
 from engine.replicas.source import Source
 
@@ -144,14 +144,17 @@ class Kept:
             except DappopsError as error:  # the audience is nobody's any more, or the owner refuses
                 self.life.error = error.message
                 if not self.ready.done():
-                    self.ready.set_exception(error)
-                    self.ready.exception()  # whoever waits is told; nobody has to
+                    self._refuse(error)
                 await self._end()
                 return
             except (Died, OSError) as error:
                 self.life.error = str(error)
                 self.life.restarts += 1
             await asyncio.sleep(_PAUSE[min(failed, len(_PAUSE) - 1)])
+
+    def _refuse(self, error: DappopsError) -> None:
+        self.ready.set_exception(error)
+        self.ready.exception()  # whoever waits is told; nobody has to
 
     async def _replace(self) -> None:
         """Load a copy from a snapshot and put it in the place of the one there is."""
@@ -244,6 +247,8 @@ class Kept:
         self.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.task
+        if not self.ready.done():
+            self._refuse(BusyError("it was let go before it was loaded", remedy="ask again"))
         await self._end()
 
     async def _end(self) -> None:

@@ -1,14 +1,15 @@
 """Asks another store that stands in for the public replica: our deadline, our limits, and only whole bodies.
 
-The store is asked in formats whose end can be told (JSON, XML); what has none of its own (CSV, TSV) is made here from
-JSON. The dataset is named in the request, so the graphs of the store that are not this knowledge base's stay out. A
-thread reads; the reader of the answer is waited for with its hand on the socket, so a slow one holds the store back.
+The store is asked in formats whose end can be told; what the client asked for is made from them here. The dataset is
+named in the request, so graphs of the store that are not this knowledge base's stay out. A thread reads each answer, and
+no further than its reader has room for, so a slow one holds the store back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import IO, Any, cast
 import pyoxigraph as ox
 
 from engine.errors import InputError
-from engine.graph.sparql_text import Reads, reads_of_query, refuse_service
+from engine.graph.sparql_text import Prologue, reads_of_query, refuse_service, tokens
 from engine.replicas import counting, http
 from engine.replicas.answers import WHOLE, Ask, Ended, State
 from engine.replicas.evaluation import GRAPHS, ROWS, Cut, Sink
@@ -26,7 +27,7 @@ from engine.replicas.external import DEFAULT, HOLDS, META
 from engine.replicas.links import Answer, Pieces, Source, Unread
 
 READERS = 64  # answers read at once
-_JSON, _XML, _TRIPLES = "application/sparql-results+json", "application/sparql-results+xml", "application/n-triples"
+_JSON, _TRIPLES = "application/sparql-results+json", "application/n-triples"
 _AHEAD = 4  # pieces
 
 
@@ -68,7 +69,7 @@ class RemoteStore:
         # an empty list would mean the store's own dataset; the graph of nothing is empty
         listed = [("default-graph-uri", g) for g in default if g in known] or [("default-graph-uri", _NOTHING)]
         listed += [("named-graph-uri", g) for g in named if g in held] or [("named-graph-uri", _NOTHING)]
-        return [("query", _with_prologue(ask, seen)), *listed]
+        return [("query", _prologue(ask) + ask.text), *listed]
 
     def _held(self, state: State, until: float) -> frozenset[str]:
         if self._graphs[0] != state.tx:
@@ -76,7 +77,7 @@ class RemoteStore:
             body = http.post(self._url, [("query", text)], _JSON, max(0.001, until - time.monotonic()))
             found = ox.parse_query_results(body, format=ox.QueryResultsFormat.JSON)
             assert isinstance(found, ox.QuerySolutions)
-            names = tuple(row[0].value for row in found if isinstance(row[0], ox.NamedNode))
+            names = tuple(r[0].value for r in found if isinstance(r[0], ox.NamedNode) and r[0] != DEFAULT)
             self._graphs = (state.tx, names)
         return frozenset(self._graphs[1])
 
@@ -90,13 +91,21 @@ class RemoteStore:
 
 
 _NOTHING = "urn:dappops:nothing"
+_PLACE = re.compile(r"error at (\d+):")
 
 
-def _with_prologue(ask: Ask, seen: Reads) -> str:
-    """The text behind the base and the prefixes it may lean on; its own declarations come later and win."""
-    lines = [f"BASE <{ask.base}>"] if ask.base else []
-    lines += [f"PREFIX {name}: <{iri}>" for name, iri in ask.prefixes if f"{name}:" in ask.text]
-    return " ".join([*lines, ask.text])
+def is_graph(text: str) -> bool:
+    """Whether a query asks for triples: its first word after the prologue says so."""
+    stream = list(tokens(text))
+    at = Prologue().declare(stream, 0)
+    return at < len(stream) and stream[at].is_word("CONSTRUCT", "DESCRIBE")
+
+
+def _prologue(ask: Ask) -> str:
+    """The base and the prefixes the text may lean on, in one line; its own declarations come later and win."""
+    words = [f"BASE <{ask.base}>"] if ask.base else []
+    words += [f"PREFIX {name}: <{iri}>" for name, iri in ask.prefixes if f"{name}:" in ask.text]
+    return " ".join(words) + "\n" if words else ""
 
 
 class _Reading(Source):
@@ -134,7 +143,9 @@ class _Reading(Source):
         try:
             until = min(self._until, time.monotonic() + 86400)
             parameters = self._store.parameters(self._ask, self._state, until)
-            with self._store.open(parameters, f"{_JSON}, {_TRIPLES};q=0.9, {_XML};q=0.5", until) as response:
+            # some stores take a list of formats for the wish of the first one, whatever the query is
+            self._form = "graph" if is_graph(self._ask.text) else "rows"
+            with self._store.open(parameters, _TRIPLES if self._form == "graph" else _JSON, until) as response:
                 self._response = response
                 self._read(response)
         except Cut as error:
@@ -142,8 +153,9 @@ class _Reading(Source):
         except http.Late:
             self._tell(Ended("deadline"))
         except http.Refusal as error:
-            known = 400 <= error.status < 500
-            self._tell(Unread({"message": error.text or "the store refuses it"}) if known else _ended(error))
+            shift = _prologue(self._ask).count("\n")
+            text = _PLACE.sub(lambda m: f"error at {max(1, int(m[1]) - shift)}:", error.text, count=1)
+            self._tell(Unread({"syntax": text or "refused"}) if error.status in (400, 422) else _ended(error))
         except InputError as error:
             self._tell(
                 Unread({"message": error.message, "place": error.place, "rule": error.rule, "remedy": error.remedy})
@@ -152,35 +164,23 @@ class _Reading(Source):
             self._tell(_ended(error))
 
     def _read(self, response: http.Response) -> None:
-        ask = self._ask
-        sink = Sink(self._give, ask.mib << 20, 0, None, 1)
-        if response.media_type in (_JSON, "application/json"):
+        sink = Sink(self._give, self._ask.mib << 20, 0, None, 1)
+        if self._form == "rows" and response.media_type in (_JSON, "application/json"):
             self._rows(response, sink)
-        elif response.media_type in (_TRIPLES, "text/plain", "text/ntriples", "application/n-quads"):
-            self._form = "graph"
+        elif self._form == "graph" and response.media_type in (_TRIPLES, "text/plain", "text/ntriples"):
             self._triples(response, sink)
         else:
             raise http.Broken(f"the store answered in {response.media_type or 'no format'}")
         self._finish(sink.rest(last=True))
 
     def _rows(self, response: http.Response, sink: Sink) -> None:
-        ask = self._ask
+        """Read and written anew, so that answers are the same whichever store gives them."""
         counter = counting.Json()
-        checked = _Checked(response.pieces(), counter, ask.rows)
-        if ask.rows_format == "json":
-            head = b""
-            for piece in checked:
-                head = head or piece[:4096]
-                sink.write(piece)
-            if not counter.whole:
-                raise http.Broken("the body ended before its last bracket")
-            self._form = (
-                "boolean" if b'"boolean"' in head and counter.rows == 0 and b'"bindings"' not in head else "rows"
-            )
-            return
+        checked = _Checked(response.pieces(), counter, self._ask.rows)
         found = ox.parse_query_results(io.BufferedReader(_Stream(checked)), format=ox.QueryResultsFormat.JSON)
-        self._form = "boolean" if isinstance(found, ox.QueryBoolean) else "rows"
-        found.serialize(cast("IO[bytes]", sink), format=ROWS[ask.rows_format])
+        if isinstance(found, ox.QueryBoolean):
+            self._form = "boolean"
+        found.serialize(cast("IO[bytes]", sink), format=ROWS[self._ask.rows_format])
         for _ in checked:
             pass
         if not counter.whole:

@@ -114,8 +114,11 @@ def _pattern(query: Query, elements: Sequence[Element], taken: set[str]) -> str:
             continue
         if element.kind in ("FILTER", "MINUS") and (used & missing or _services(element)):
             continue
-        parts.append(_without_services(query, element))
-    return " ".join(parts)
+        if element.kind == "TRIPLES" and query.stream[element.start].is_mark("."):
+            continue  # the dot after another element
+        ended = element.kind != "TRIPLES" or query.stream[element.end - 1].is_mark(".")
+        parts.append(_without_services(query, element) + ("" if ended else "\n."))
+    return "\n".join(parts)
 
 
 def _services(element: Element) -> list[Element]:

@@ -27,6 +27,7 @@ STARTING = 30.0  # seconds it may take to listen; the model is loaded later
 ANSWERING = 120.0  # seconds until an answer, the first of which loads the model
 LINGER = 5.0  # seconds it stays when its last client has gone
 MAX_FRAME = 64 * 1024 * 1024
+ROOT = Path(__file__).resolve().parents[2]  # where `engine` is imported from
 
 
 def socket_of(home: Path) -> Path:
@@ -97,7 +98,7 @@ class SearchProcess:
         command = [sys.executable, "-m", "engine.search.server", str(self.home), str(path), "--linger", str(self._linger)]
         self._child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])))},
         )  # fmt: skip
 
     async def close(self) -> None:

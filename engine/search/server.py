@@ -39,6 +39,7 @@ MAX_FRAME = 64 * 1024 * 1024  # bytes
 MOST_ASKS = 400  # of one request
 WAITING = 32  # requests at once
 AUDIENCES = 8  # whose indexes are kept
+TEXTS = 4096  # searched for, whose vectors are kept
 PATIENCE = 20.0  # seconds a request waits for an index that is being made
 Json = dict[str, Any]
 
@@ -87,6 +88,7 @@ class Finder:
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._components: Searcher | None = None
         self._names = ""
+        self._vectors: OrderedDict[str, Any] = OrderedDict()
 
     async def answer(self, request: Json) -> list[list[Hit]]:
         """The hits of each ask of a request."""
@@ -140,9 +142,16 @@ class Finder:
         self._names = graph_iri(info["node"], GRAPH, info["base"])
 
     def _find(self, audience: str, asks: Sequence[Ask]) -> list[list[Hit]]:
-        wanted = list(dict.fromkeys(a.text[:LONGEST] for a in asks if a.text))
-        vectors = dict(zip(wanted, embed.vectors(wanted, self.folder) if wanted else (), strict=True))
-        return [self._hits(audience, ask, vectors[ask.text[:LONGEST]]) if ask.text else [] for ask in asks]
+        wanted = dict.fromkeys(a.text[:LONGEST] for a in asks if a.text)
+        new = [text for text in wanted if text not in self._vectors]
+        # kept in memory only: what people search for is nobody's business, and no file grows with it
+        self._vectors.update(zip(new, embed.encode(new) if new else (), strict=True))
+        found = [self._hits(audience, ask, self._vectors[ask.text[:LONGEST]]) if ask.text else [] for ask in asks]
+        for text in wanted:
+            self._vectors.move_to_end(text)
+        while len(self._vectors) > TEXTS:
+            self._vectors.popitem(last=False)
+        return found
 
     def _hits(self, audience: str, ask: Ask, vector: Any) -> list[Hit]:
         found: list[Hit] = []

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import DappopsError
 from engine.replicas.client import Replicas
@@ -89,18 +89,11 @@ class Front:
         from a2wsgi import WSGIMiddleware
 
         from engine.server.app import make_app
-        try:
-            from engine.server.identity.callers import Callers
-        except ModuleNotFoundError:  # TODO(H4): until identity is there
-            class Callers:
-                def __init__(self, *a): pass
-                def of(self, headers, peer):
-                    from engine.server.caller import Caller
-                    return Caller(origin=peer)
+        from engine.server.identity.callers import Callers
 
         self._page_base = ClientBase(home, author=self.settings.author or None)
         app = make_app(self._page_base, any_host=self.guard.any_host, settings=self.settings)
-        self._pages = WSGIMiddleware(app, workers=PAGE_THREADS)  # type: ignore[arg-type]
+        self._pages = cast(Asgi, WSGIMiddleware(app, workers=PAGE_THREADS))  # type: ignore[arg-type]
         self._callers = Callers(self.settings, self.clients.call)
 
     def search(self) -> SearchProcess:
@@ -153,7 +146,11 @@ class Front:
             route, answer = "/.well-known/void", self.describing.respond
         else:
             assert self._pages is not None
-            await self._pages(scope, receive, send)
+
+            async def received() -> Any:
+                return await receive()  # a2wsgi wants a coroutine; the server's own is a future
+
+            await self._pages(scope, received, send)
             return
         started = time.perf_counter()
         request = Request(scope, receive)
@@ -168,8 +165,8 @@ class Front:
         try:
             try:
                 self.guard.check(request)
-                if request.method != "OPTIONS":
-                    request.caller = self._callers.of(request.headers, request.peer)
+                if request.method != "OPTIONS":  # a preflight brings no credentials
+                    request.caller = await self._callers.resolve(request.headers, request.peer, request.method)
                 status, size = await answer(request, noted)
             except DappopsError as error:
                 raise of_error(error) from error
@@ -188,8 +185,8 @@ class Front:
             if begun:
                 raise  # what was sent is not whole: the server breaks the transfer
             log.exception("request failed")
-            problem = Problem(500, "error", "something went wrong here; the server's own output says what")
-            size = await send_reply(send, reply_of(problem, path), (VARY,), head=request.method == "HEAD")
+            wrong = Problem(500, "error", "something went wrong here; the server's own output says what")
+            size = await send_reply(send, reply_of(wrong, path), (VARY,), head=request.method == "HEAD")
         finally:
             self.metrics.saw(route, request.method, status, time.perf_counter() - started, size=size)
 

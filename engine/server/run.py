@@ -160,7 +160,9 @@ def _answers(settings: Settings) -> bool:
     connection: http.client.HTTPConnection
     if settings.tls_certificate:
         # it is this process's own child that is asked, whatever name the certificate has
-        connection = http.client.HTTPSConnection(host, settings.port, timeout=5, context=ssl._create_unverified_context())
+        connection = http.client.HTTPSConnection(
+            host, settings.port, timeout=5, context=ssl._create_unverified_context()
+        )
     else:
         connection = http.client.HTTPConnection(host, settings.port, timeout=5)
     try:

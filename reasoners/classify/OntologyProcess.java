@@ -3,6 +3,7 @@
 // the inferred hierarchy, and minimal sets of axioms for what is wrong. `convert`: the document as RDF/XML, in base64.
 // Runs on the HermiT.jar that owlready2 carries (OWL API 3.4, https://www.hermit-reasoner.com). Fetches nothing.
 
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -16,9 +17,13 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Predicate;
+import org.coode.owlapi.manchesterowlsyntax.ManchesterOWLSyntaxOntologyFormat;
+import org.coode.owlapi.turtle.TurtleOntologyFormat;
 import org.semanticweb.HermiT.Configuration;
 import org.semanticweb.HermiT.Reasoner;
 import org.semanticweb.owlapi.apibinding.OWLManager;
+import org.semanticweb.owlapi.io.OWLFunctionalSyntaxOntologyFormat;
+import org.semanticweb.owlapi.io.OWLXMLOntologyFormat;
 import org.semanticweb.owlapi.io.RDFOntologyFormat;
 import org.semanticweb.owlapi.io.RDFXMLOntologyFormat;
 import org.semanticweb.owlapi.io.StreamDocumentSource;
@@ -127,9 +132,31 @@ class OntologyProcess {
                 profile(ontology);
                 new Classification(ontology, Integer.parseInt(arguments[1]), Integer.parseInt(arguments[2])).run();
                 break;
-            case "convert": convert(manager, ontology, format); break;
+            case "convert":
+                if (arguments.length > 1) {
+                    ontology = through(ontology, arguments[1]);
+                    manager = ontology.getOWLOntologyManager();
+                    format = manager.getOntologyFormat(ontology);
+                }
+                convert(manager, ontology, format);
+                break;
             default: throw new IllegalArgumentException(arguments[0]);
         }
+    }
+
+    /** The ontology as it comes back from being saved in a syntax. */
+    static OWLOntology through(OWLOntology ontology, String syntax) throws Exception {
+        OWLOntologyFormat format = switch (syntax) {
+            case "rdf-xml" -> new RDFXMLOntologyFormat();
+            case "turtle" -> new TurtleOntologyFormat();
+            case "owl-xml" -> new OWLXMLOntologyFormat();
+            case "functional" -> new OWLFunctionalSyntaxOntologyFormat();
+            case "manchester" -> new ManchesterOWLSyntaxOntologyFormat();
+            default -> throw new IllegalArgumentException(syntax);
+        };
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ontology.getOWLOntologyManager().saveOntology(ontology, format, out);
+        return manager().loadOntologyFromOntologyDocument(new StreamDocumentSource(new ByteArrayInputStream(out.toByteArray())));
     }
 
     static void convert(OWLOntologyManager manager, OWLOntology ontology, OWLOntologyFormat format) throws Exception {

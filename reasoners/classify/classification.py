@@ -22,14 +22,21 @@ EXPLAINED = 50  # unsatisfiable classes that get their minimal sets
 ALL = 20  # minimal sets of one class at most
 SHOWN = 5  # of what keeps an ontology from being loaded
 _HARMLESS = (
-    "UseOfUndeclared", "UseOfReservedVocabulary", "OntologyIRI", "OntologyVersionIRI", "UseOfNonAbsoluteIRI",
+    "UseOfUndeclared", "UseOfReservedVocabulary", "OntologyIRI", "OntologyVersionIRI", "UseOfNonAbsoluteIRI", "Insufficient",
+    "EmptyOneOf",
 )  # fmt: skip
-"""Violations of the profile that leave the meaning clear: a missing declaration, a name from RDF itself."""
+"""Violations of the profile that leave the meaning clear: a missing declaration, a name from RDF, a union of one."""
+_INVENTED = "http://org.semanticweb.owlapi/error#"  # what the OWL API puts where an expression cannot be read
+_READ_ALL_THE_SAME = f"{RDF.type} {OWL.AllDifferent}"  # the OWL API keeps this triple apart, but takes its axiom in
 _STRUCTURE = {
     OWL.Class, OWL.ObjectProperty, OWL.DatatypeProperty, OWL.AnnotationProperty, OWL.Ontology, RDFS.Datatype, OWL.Restriction,
     OWL.Axiom, OWL.AllDisjointClasses, OWL.AllDisjointProperties, OWL.TransitiveProperty, OWL.SymmetricProperty,
     OWL.AsymmetricProperty, OWL.ReflexiveProperty, OWL.IrreflexiveProperty, OWL.FunctionalProperty,
-    OWL.InverseFunctionalProperty,
+    OWL.InverseFunctionalProperty, RDFS.Class,
+}  # fmt: skip
+_AXIOMS = {
+    RDFS.subClassOf, OWL.equivalentClass, OWL.disjointWith, RDFS.subPropertyOf, OWL.inverseOf, OWL.propertyChainAxiom,
+    OWL.equivalentProperty, OWL.disjointUnionOf, OWL.hasKey,
 }  # fmt: skip
 
 
@@ -84,11 +91,15 @@ class Classification:
                 Justification(tuple(Axiom(a["text"], a["kind"], tuple(a["names"])) for a in j["axioms"])) for j in held
             )
 
+        def pairs(key: str) -> tuple[tuple[str, str], ...]:
+            return tuple((a, b) for a, b in data[key])
+
         return cls(
-            data["consistent"], data["axioms"], sets(data["reasons"]),
-            {name: sets(held) for name, held in data["unsatisfiable"].items()},
-            *(tuple(map(tuple, data[k])) for k in ("sub", "inferred", "equivalent", "properties", "same_properties")),
-            tuple(data["notes"]),
+            consistent=data["consistent"], axioms=data["axioms"], reasons=sets(data["reasons"]),
+            unsatisfiable={name: sets(held) for name, held in data["unsatisfiable"].items()},
+            sub=pairs("sub"), inferred=pairs("inferred"), equivalent=tuple(map(tuple, data["equivalent"])),
+            properties=pairs("properties"), same_properties=tuple(map(tuple, data["same_properties"])),
+            notes=tuple(data["notes"]),
         )  # fmt: skip
 
 
@@ -99,14 +110,11 @@ def terminology(triples: Iterable[ox.Triple]) -> list[ox.Triple]:
     todo: list[Term] = []
     for t in triples:
         about.setdefault(t.subject, []).append(t)  # type: ignore[arg-type]
-        if t.predicate == RDF.type and t.object in _STRUCTURE:
+        if (t.predicate == RDF.type and t.object in _STRUCTURE) or t.predicate in _AXIOMS:
             todo.append(t.subject)  # type: ignore[arg-type]
-        elif t.predicate in (RDFS.subClassOf, OWL.equivalentClass, OWL.disjointWith, RDFS.subPropertyOf, OWL.inverseOf):
-            todo.append(t.subject)  # type: ignore[arg-type]
-    named = {n for n in todo if isinstance(n, ox.NamedNode)} | {n for n in todo if isinstance(n, ox.BlankNode)}
     found: dict[ox.Triple, None] = {}
     seen: set[Term] = set()
-    stack = sorted(named, key=str)
+    stack = sorted(set(todo), key=str)
     while stack:
         node = stack.pop()
         if node in seen:
@@ -153,9 +161,13 @@ def _blocking(told: Iterable[Fact]) -> list[tuple[str, str]]:
     for key, value in told:
         if key == "violation":
             kind, _, text = value.partition("\t")
-            if not kind.startswith(_HARMLESS):
+            if _INVENTED in text:
+                found.append(
+                    ("OWL Full", f"an expression that cannot be read: {text.partition(' [')[2].rpartition(' in ')[0]}")
+                )
+            elif not kind.startswith(_HARMLESS):
                 found.append((kind, text))
-        elif key == "unparsed":
+        elif key == "unparsed" and _READ_ALL_THE_SAME not in value:
             found.append(("OWL Full", f"no axiom of OWL 2 DL: {value}"))
     return sorted(set(found))
 
@@ -187,8 +199,8 @@ def _made(told: list[Fact], triples: list[ox.Triple]) -> Classification:
     for key, value in told:
         values.setdefault(key, []).append(value.split("\t"))
     because: dict[str, dict[int, list[Axiom]]] = {}
-    for about, number, text, kind, names in values.get("because", []):
-        because.setdefault(about, {}).setdefault(int(number), []).append(Axiom(text, kind, tuple(names.split())))
+    for about, number, text, type_, named in values.get("because", []):
+        because.setdefault(about, {}).setdefault(int(number), []).append(Axiom(text, type_, tuple(named.split())))
 
     def reasons(about: str) -> tuple[Justification, ...]:
         sets = [Justification(tuple(axioms)) for _, axioms in sorted(because.get(about, {}).items())]

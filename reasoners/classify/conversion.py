@@ -44,9 +44,14 @@ def sniff(head: str) -> str:
     return ""
 
 
-def convert(body: bytes, *, bounds: Bounds | None = None, progress: Progress | None = None) -> Converted:
-    """Read a document in any syntax of the OWL API. Nothing is fetched; imports are told. Errors as `facts` raises."""
-    told = facts(("convert",), body, bounds or Bounds(), progress)
+def convert(
+    body: bytes, *, through: str = "", bounds: Bounds | None = None, progress: Progress | None = None
+) -> Converted:
+    """Read a document in any syntax of the OWL API. Nothing is fetched; imports are told. Errors as `facts` raises.
+
+    `through`: a syntax (of `SYNTAXES`, or `rdf-xml`, `turtle`) that it is written in and read from once more.
+    """
+    told = facts(("convert", *([through] if through else ())), body, bounds or Bounds(), progress)
     values: dict[str, list[str]] = {}
     for key, value in told:
         values.setdefault(key, []).append(value)

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -158,7 +159,7 @@ def _check(status: int, told: list[Fact], errors: bytes, bounds: Bounds) -> None
     if failure is not None:
         kind, _, message = failure.partition("\t")
         raise InputError(
-            f"the ontology cannot be {'read' if kind == 'syntax' else 'reasoned about'}: {message}",
+            f"the ontology cannot be {'read' if kind == 'syntax' else 'reasoned about'}: {_plain(kind, message)}",
             place="reasoners.classify",
             rule="https://www.w3.org/TR/owl2-syntax/",
             remedy=_REMEDIES.get(
@@ -177,6 +178,14 @@ def _check(status: int, told: list[Fact], errors: bytes, bounds: Bounds) -> None
             place="reasoners.classify",
             remedy="keep to OWL 2 DL and its datatypes (https://www.w3.org/TR/owl2-syntax/#Datatype_Maps)",
         )
+
+
+def _plain(kind: str, message: str) -> str:
+    """HermiT's paragraph about datatypes in one sentence."""
+    found = re.search(r"The datatype '([^']*)'", message)
+    if kind.startswith("UnsupportedDatatype") and found:
+        return f"the datatype <{found[1]}> is not one of OWL 2"
+    return re.sub(r"\s+", " ", message)
 
 
 _REMEDIES = {

@@ -60,6 +60,7 @@ class Told:
     """What one row of a WHERE clause rests on."""
 
     premises: dict[ox.Triple, None] = field(default_factory=dict)
+    looked: dict[ox.Triple, None] = field(default_factory=dict)  # what a condition found, whatever it made of it
     absent: list[str] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
@@ -122,6 +123,11 @@ class Explainer:
             if found is None:
                 return None
             out.append(found)
+        for seen in told.looked:
+            if seen not in told.premises and seen not in above:
+                found = self._premise(seen, above, depth)
+                if found is not None:
+                    out.append(found)
         return tuple(out)
 
     def _premise(self, triple: ox.Triple, above: tuple[ox.Triple, ...], depth: int) -> Derivation | None:
@@ -202,10 +208,10 @@ class Explainer:
                     self._inside(rule, part.groups[0], row, told)
                 case "select":
                     self._selected(rule, part, row, told)
-                case "filter":
+                case "filter" | "bind":
                     told.conditions.append(_filled(part.text, row))
-                case "bind":
-                    told.conditions.append(_filled(part.text, row))
+                    for inner in part.groups:
+                        self._look(inner, row, told)
                 case _:
                     pass
 
@@ -216,6 +222,11 @@ class Explainer:
             self._walk(rule, inner, {**row, **found}, told)
             return True
         return False
+
+    def _look(self, group: Group, row: Binding, told: Told) -> None:
+        """What the triples of a group inside a condition match."""
+        patterns = [t for p in group.parts if p.kind == "triples" for t in _triples(p.text)]
+        told.looked.update(dict.fromkeys(matches(self.view, patterns, row) or ()))
 
     def _selected(self, rule: Rule, part: Part, row: Binding, told: Told) -> None:
         shared = {n: t for n, t in row.items() if n in (part.keys if part.aggregated else part.selected)}
@@ -304,7 +315,7 @@ def _same_value(written: Term, stored: Term) -> bool:
 
 
 def _filled(text: str, row: Mapping[str, Term]) -> str:
-    return renamed(text, {n: _short(t) for n, t in row.items()})
+    return renamed(text, {n: _short(t) for n, t in row.items()}).removesuffix(" .")
 
 
 def _short(term: Term) -> str:

@@ -20,7 +20,8 @@ AGGREGATES = frozenset(("COUNT", "SUM", "MIN", "MAX", "AVG", "SAMPLE", "GROUP_CO
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of a group. `kind`: triples, filter, exists, not exists, bind, optional, minus, union, group, select,
-    values. `groups` are the groups inside; of a select its WHERE, with `head` and `tail` around it."""
+    values. `groups` are the groups inside (of an expression, those of its EXISTS); of a select its WHERE, with `head` and
+    `tail` around it."""
 
     kind: str
     code: tuple[Token, ...]
@@ -30,8 +31,8 @@ class Part:
 
     @property
     def text(self) -> str:
-        """The part as SPARQL."""
-        return written(self.code)
+        """The part as SPARQL, closed where another part may follow."""
+        return written(self.code) + (" ." if self.kind == "triples" else "")
 
     @property
     def aggregated(self) -> bool:
@@ -124,13 +125,17 @@ def parsed(code: Sequence[Token]) -> Group:
         elif token.word in ("BIND", "VALUES"):
             start = next(n for n in range(i, len(code)) if code[n].text == ("(" if token.word == "BIND" else "{"))
             end = _end(code, start)
-            parts.append(Part(token.word.lower(), tuple(code[i : end + 1])))
+            groups = _asked(code[i:end]) if token.word == "BIND" else ()
+            parts.append(Part(token.word.lower(), tuple(code[i : end + 1]), groups))
             i = end + 1
         else:
             end = i
             while end < len(code) and code[end].text != "{" and code[end].word not in STARTS:
                 end += 1
-            parts.append(Part("triples", tuple(code[i:end])))
+            last = end
+            while code[last - 1].text == ".":
+                last -= 1
+            parts.append(Part("triples", tuple(code[i:last])))
             i = end
     return Group(tuple(parts))
 
@@ -166,8 +171,21 @@ def _filter(code: Sequence[Token], i: int, parts: list[Part]) -> int:
         return end + 1
     start = next((n for n in range(i, len(code)) if code[n].text == "("), len(code) - 1)
     end = _end(code, start)
-    parts.append(Part("filter", tuple(code[i : end + 1])))
+    parts.append(Part("filter", tuple(code[i : end + 1]), _asked(code[i:end])))
     return end + 1
+
+
+def _asked(code: Sequence[Token]) -> tuple[Group, ...]:
+    """The groups of EXISTS and NOT EXISTS within an expression."""
+    found: list[Group] = []
+    i = 0
+    while i < len(code):
+        if code[i].word == "EXISTS" and i + 1 < len(code) and code[i + 1].text == "{":
+            end = _end(code, i + 1)
+            found.append(parsed(code[i + 2 : end]))
+            i = end
+        i += 1
+    return tuple(found)
 
 
 def exposed(group: Group) -> Group:

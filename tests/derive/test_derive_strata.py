@@ -126,3 +126,44 @@ def test_components_equal_mutual_reachability_when_graphs_are_random(effort: int
             for b in reach[a]:
                 assert (place[a] == place[b]) == (a in reach[b])
                 assert place[a] <= place[b]
+
+
+def test_whole_circle_is_named_with_what_each_rule_writes_and_which_edge_negates() -> None:
+    rules = [
+        make("lamp", "CONSTRUCT { ?s :lit ?o } WHERE { ?s :wired ?o MINUS { ?s :broken ?o } }"),
+        make("room", "CONSTRUCT { ?s :bright ?o } WHERE { ?s :lit ?o }"),
+        make("eye", "CONSTRUCT { ?s :broken ?o } WHERE { ?s :seen ?o . ?o :bright ?z }"),
+        make("bystander", "CONSTRUCT { ?s :glad ?o } WHERE { ?s :bright ?o }"),
+    ]
+    with pytest.raises(InputError) as caught:
+        stratify(rules)
+    error = caught.value
+    assert "lamp -> room -> eye -> lamp" in error.message
+    assert f"lamp writes <{EX}lit>, which room reads" in error.message
+    assert f"room writes <{EX}bright>, which eye reads" in error.message
+    assert f"eye writes <{EX}broken>, which lamp negates (under MINUS)" in error.message
+    assert "bystander" not in error.message
+    assert "'lamp'" in error.remedy
+
+
+def test_rule_that_negates_itself_names_itself_as_the_circle() -> None:
+    with pytest.raises(InputError, match=r"one -> one\. one writes .*which one negates \(under an aggregate\)"):
+        stratify([make("one", "CONSTRUCT { ?s :h ?o } WHERE { { SELECT ?s (COUNT(?x) AS ?o) WHERE { ?s :h ?x } GROUP BY ?s } }")])
+
+
+def test_members_of_a_class_are_told_apart_from_other_types_by_the_axioms() -> None:
+    inner = make(
+        "inner",
+        "CONSTRUCT { ?s a :Quiet } WHERE { ?s a/rdfs:subClassOf* :Room FILTER NOT EXISTS { ?s a/rdfs:subClassOf* :Loud } }",
+        RDF.type.value,
+    )
+
+    def below(one: str, other: str) -> ox.Triple:
+        return ox.Triple(ox.NamedNode(EX + one), RDFS.subClassOf, ox.NamedNode(EX + other))
+
+    (stratum,) = stratify([inner], memory_view([below("Cellar", "Room")]))
+    assert not stratum.recursive
+    (stratum,) = stratify([inner], memory_view([below("Quiet", "Room")]))
+    assert stratum.recursive
+    with pytest.raises(InputError, match="inner -> inner"):
+        stratify([inner], memory_view([below("Quiet", "Loud")]))

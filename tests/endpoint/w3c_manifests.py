@@ -24,6 +24,7 @@ QUERY_SUITES = (
     "project-expression", "property-path", "subquery", "syntax-query",
 )  # fmt: skip
 RESULT_SUITES = ("csv-tsv-res", "json-res")
+FEDERATION_SUITES = ("syntax-fed",)  # only syntax: nothing here reaches out to other endpoints
 UPDATE_SUITES = (
     "add", "basic-update", "clear", "copy", "delete-data", "delete-insert", "delete-where", "delete", "drop", "move",
     "syntax-update-1", "syntax-update-2", "update-silent",
@@ -205,7 +206,7 @@ def _text(term: Any) -> str:
 
 def all_cases(root: Path) -> list[Case]:
     """The 498 tests of query, results and update."""
-    suites = (*QUERY_SUITES, *RESULT_SUITES, *UPDATE_SUITES)
+    suites = (*QUERY_SUITES, *RESULT_SUITES, *UPDATE_SUITES, *FEDERATION_SUITES)
     return [case for suite in suites for case in Manifest(root, f"{suite}/manifest.ttl").cases()]
 
 

@@ -107,8 +107,9 @@ class Browser:
 
     def go(self, url: str) -> None:
         """Open an address and wait until it is loaded."""
-        self.send("Page.navigate", url=url)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        for address in ("about:blank", url):  # from a blank tab, so that another fragment alone loads anew too
+            self.send("Page.navigate", url=address)
+            self.until(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(address[:20])})")
 
     def run(self, script: str) -> Any:
         """The value of an expression (awaited) in the page."""

@@ -34,7 +34,9 @@ def test_page_shows_every_part_when_there_is_one_of_everything(site: Site) -> No
 
 def test_page_works_without_script_when_forms_and_links_are_followed(site: Site) -> None:
     html = site.get("/", HTML).text
-    assert re.search(r'<form method="get" action="/sparql"', html)
+    query = re.search(r'href="(/query)"', html)
+    assert query
+    assert 'action="/sparql"' in site.get(query[1], HTML).text
     link = re.search(r'href="(/why\?decision=[^"]+)"', html)
     assert link
     why = site.get(link[1].replace("&amp;", "&"), HTML)
@@ -61,14 +63,13 @@ def test_page_needs_nothing_from_elsewhere_when_its_sources_are_listed(site: Sit
 def test_tables_are_described_when_read_aloud(site: Site) -> None:
     html = site.get("/", HTML).text
     assert html.count("<table") == html.count("<caption") > 5
-    assert html.count("<label for=") == len(re.findall(r"<(?:textarea|select) ", html))
     headings = re.findall(r"<th(?: [^>]*)?>", html)
     assert all("scope=" in heading for heading in headings)
     assert '<html lang="en">' in html
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/sparql?query=ASK{}", "/api/status", "/no-such-page", "/static/page.css", "/healthz"]
+    "path", ["/", "/query", "/api/status", "/api/terms", "/no-such-page", "/static/page.css", "/healthz"]
 )
 def test_headers_guard_every_answer_when_it_is_sent(path: str, site: Site) -> None:
     answer = site.get(path)
@@ -174,18 +175,9 @@ def test_foreign_name_is_refused_when_the_server_is_on_loopback(site: Site) -> N
 
 def test_page_of_another_site_is_refused_when_it_fetches(site: Site) -> None:
     other = {"Sec_Fetch_Site": "cross-site"}
-    assert site.get("/sparql?query=ASK{}", **other, Sec_Fetch_Mode="cors").status_code == 403
+    assert site.get("/api/plan", **other, Sec_Fetch_Mode="cors").status_code == 403
     assert site.get("/", HTML, **other, Sec_Fetch_Mode="navigate").status_code == 200
-    assert site.get("/sparql?query=ASK{}", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors").status_code == 200
-
-
-def test_metrics_count_when_requests_were_answered(site: Site) -> None:
-    site.get("/healthz")
-    text = site.get("/metrics").text
-    assert re.search(r'dappops_http_requests_total\{route="/healthz",code="200"\} \d+', text)
-    assert re.search(r"^dappops_head_transaction \d+$", text, re.MULTILINE)
-    assert re.search(r'dappops_http_request_seconds_bucket\{le="\+Inf"\} \d+', text)
-    assert site.get("/readyz").status_code == 200
+    assert site.get("/api/plan", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors").status_code == 200
 
 
 def test_page_tells_the_first_step_when_the_knowledge_base_is_empty() -> None:

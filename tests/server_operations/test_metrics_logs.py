@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,41 @@ def test_table_stays_small_when_somebody_asks_for_countless_routes() -> None:
     assert 'route="other"' in "".join(counted)
 
 
+def test_many_observations_at_once_are_those_one_by_one() -> None:
+    from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+    counts, registry = metrics.Metrics(), CollectorRegistry()
+    single = Histogram("dappops_http_request_seconds", "", ("route",), buckets=metrics.SECONDS, registry=registry)
+    for seconds in (0.0, 0.001, 0.00101, 0.25, 0.3, 59.9, 60.0, 61.0, 1e6):
+        counts.saw("/sparql", "GET", 200, seconds)
+        single.labels("/sparql").observe(seconds)
+
+    def times(body: bytes) -> dict[str, float]:
+        return {k: v for k, v in samples(body).items() if "request_seconds" in k and "created" not in k}
+
+    assert times(counts.render()) == times(generate_latest(registry))
+
+
+def test_counts_of_threads_are_not_lost_when_they_count_at_once() -> None:
+    counts = metrics.Metrics()
+
+    def work() -> None:
+        for _ in range(2000):
+            counts.saw("/sparql", "GET", 200, 0.01)
+            counts.committed()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        counts.render()
+    for thread in threads:
+        thread.join()
+    found = samples(counts.render())
+    assert found["dappops_commits_total"] == 8000
+    assert found['dappops_http_request_seconds_count{route="/sparql"}'] == 8000
+
+
 CHILD = """
 import sys
 from engine.server.operations.metrics import of_process
@@ -120,6 +156,7 @@ counts = of_process()
 for _ in range(int(sys.argv[1])):
     counts.saw("/sparql", "GET", 200, 0.02, size=5)
     counts.ended("deadline")
+counts.flush()
 if len(sys.argv) > 2:
     sys.stdout.buffer.write(counts.render())
 """

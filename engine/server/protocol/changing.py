@@ -59,10 +59,7 @@ class Changing:
     # -- who --------------------------------------------------------------------------------------------------------
     async def author(self, request: Request) -> str:
         """Who signs what the caller writes; Problem 403 where nothing can be changed, 401 and 403 as identity says."""
-        try:
-            from engine.server.identity.writes import author_for
-        except ModuleNotFoundError:  # TODO(H4): until identity is there
-            author_for = lambda caller, settings, info: settings.author or info["node"]
+        from engine.server.identity.writes import author_for
 
         if not self.front.settings.writable:
             raise Problem(
@@ -86,7 +83,9 @@ class Changing:
             "prefixes": {} if self._standard else dict(PREFIXES), "using": using,
         }  # fmt: skip
         try:
-            done = await self.write(request, plan, author, message=asked.message or "update over HTTP", seconds=asked.seconds)
+            done = await self.write(
+                request, plan, author, message=asked.message or "update over HTTP", seconds=asked.seconds
+            )
         except Refused as error:
             reply = reply_to_refused(error, request.headers.get("accept", ""))
         else:
@@ -194,7 +193,6 @@ class Changing:
 def _of_update(problem: Problem) -> Problem:
     problem.detail = problem.detail.replace("the query", "the update")
     return problem
-
 
 
 __all__ = ["MAIN", "Changing", "Failed"]

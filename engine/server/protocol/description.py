@@ -113,7 +113,9 @@ class Describing:
 
     async def _rows(self, audience: str, text: str, etag: str) -> tuple[Rows | None, str]:
         settings = self.front.settings
-        ask = Ask(text, seconds=SECONDS, memory_mib=settings.limits.memory_mib, rows=100_000, mib=32, dataset=settings.dataset)
+        ask = Ask(
+            text, seconds=SECONDS, memory_mib=settings.limits.memory_mib, rows=100_000, mib=32, dataset=settings.dataset
+        )
         try:
             answer = await self.front.replicas.ask(audience, ask)
             try:

@@ -41,7 +41,15 @@ SECTION = "https://www.w3.org/TR/sparql11-http-rdf-update/"
 _OWN = re.compile(r"0x[0-9a-f]{40}/[a-z0-9][a-z0-9._-]{0,63}")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20<>\"{}|\\^`]*")
 _CONTENT = {kind: f for f in GRAPH for kind in (f.media_type, *f.aliases)}
-_SUFFIXES = {".ttl": "turtle", ".nt": "nt", ".rdf": "rdfxml", ".owl": "rdfxml", ".jsonld": "jsonld", ".trig": "trig", ".nq": "nquads"}
+_SUFFIXES = {
+    ".ttl": "turtle",
+    ".nt": "nt",
+    ".rdf": "rdfxml",
+    ".owl": "rdfxml",
+    ".jsonld": "jsonld",
+    ".trig": "trig",
+    ".nq": "nquads",
+}
 
 
 class Graphs:
@@ -82,7 +90,12 @@ class Graphs:
         if request.path in ("/graphs", "/graphs/"):
             graphs, default = given.get("graph", []), "default" in given
             if len(graphs) + default > 1:
-                raise Problem(400, "graph", "more than one graph is named", more={"rule": f"{SECTION}#indirect-graph-identification"})
+                raise Problem(
+                    400,
+                    "graph",
+                    "more than one graph is named",
+                    more={"rule": f"{SECTION}#indirect-graph-identification"},
+                )
             if default:
                 return DEFAULT
             return self._checked(graphs[0]) if graphs else None
@@ -98,7 +111,10 @@ class Graphs:
         if self._standard:
             return self._checked(f"{request.root}graphs/{tail}")
         raise Problem(
-            404, "graph", f"there is no graph {plain[:200]!r}", more={"rule": "/graphs/<address>/<name>, or /graphs/<percent-encoded IRI>"}
+            404,
+            "graph",
+            f"there is no graph {plain[:200]!r}",
+            more={"rule": "/graphs/<address>/<name>, or /graphs/<percent-encoded IRI>"},
         )
 
     @staticmethod
@@ -113,11 +129,15 @@ class Graphs:
     async def _get(self, request: Request, graph: str, send: Send) -> tuple[int, int]:
         front, caller = self.front, request.caller
         given = request.parameters if request.query else {}
-        chosen = choose(request.headers.get("accept", ""), (given.get("format") or given.get("output") or [""])[0], GRAPH)
+        chosen = choose(
+            request.headers.get("accept", ""), (given.get("format") or given.get("output") or [""])[0], GRAPH
+        )
         text = moment_or_version((given.get("as-of") or [""])[0])
         at = None
         if text:
-            at = int((await self._call("as_of", audience=caller.audience, at=int(text) if text.isdigit() else text))["tx"])
+            at = int(
+                (await self._call("as_of", audience=caller.audience, at=int(text) if text.isdigit() else text))["tx"]
+            )
         place = front.queries.admit(caller)
         try:
             tag = await self._tag(request, graph, text)
@@ -125,7 +145,12 @@ class Graphs:
                 raise Problem(404, "graph", f"there is no graph <{graph}>" if graph else "there is no such state")
             wanted = request.headers.get("if-none-match")
             marked = f"{tag}.{chosen.name}"
-            headers: Headers = [(b"content-type", chosen.content_type.encode()), *COMMON, VARY, *front.guard.headers(request)]
+            headers: Headers = [
+                (b"content-type", chosen.content_type.encode()),
+                *COMMON,
+                VARY,
+                *front.guard.headers(request),
+            ]
             kept = {"ETag": f'"{marked}"', "Cache-Control": "private, no-cache" if caller.address else "no-cache"}
             if wanted and tags.is_fresh(wanted, marked):
                 return 304, await send_reply(send, Reply(304, headers=kept), (VARY, *front.guard.headers(request)))
@@ -197,7 +222,13 @@ class Graphs:
         base = graph or f"{request.root}graphs?default"
         if method == "PATCH":
             if request.kind != UPDATE:
-                raise Problem(415, "media-type", f"a change is not sent as {request.kind or 'nothing'}", headers={"Accept-Patch": UPDATE}, more={"rule": UPDATE})
+                raise Problem(
+                    415,
+                    "media-type",
+                    f"a change is not sent as {request.kind or 'nothing'}",
+                    headers={"Accept-Patch": UPDATE},
+                    more={"rule": UPDATE},
+                )
             plan: dict[str, Any] = {
                 "kind": "update", "text": await request.text(most), "graph": graph, "only": True, "base": base,
                 "prefixes": {} if self._standard else dict(PREFIXES),

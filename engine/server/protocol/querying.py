@@ -42,7 +42,10 @@ def problem_of(error: Ended | Malformed) -> Problem:
         )
     if error.reason == "deadline":
         return Problem(
-            504, "deadline", "the query did not end in time", more={"rule": error.detail, "remedy": "ask for less at once"}
+            504,
+            "deadline",
+            "the query did not end in time",
+            more={"rule": error.detail, "remedy": "ask for less at once"},
         )
     if error.reason == "memory":
         return Problem(
@@ -141,9 +144,7 @@ class Querying:
                 await answer.close()
             place.release()
 
-    async def _answer(
-        self, request: Request, audience: str, ask: Ask, regime: str, as_of: int | None
-    ) -> Answer:
+    async def _answer(self, request: Request, audience: str, ask: Ask, regime: str, as_of: int | None) -> Answer:
         """The answer, unless the client hangs up before there is one."""
         asking_ = asyncio.ensure_future(self.front.replicas.ask(audience, ask, regime=regime, as_of=as_of))
         done, _ = await asyncio.wait((asking_,), timeout=PATIENT)
@@ -221,7 +222,14 @@ class Querying:
             async with self._proving:
                 seconds = min(asked.seconds or PROOF_SECONDS, PROOF_SECONDS)
                 rows = min(asked.limit or PROOF_ROWS, PROOF_ROWS)
-                trial = Ask(asked.text, prefixes=_PREFIXES, seconds=seconds, memory_mib=self._limits.memory_mib, rows=rows, mib=16)
+                trial = Ask(
+                    asked.text,
+                    prefixes=_PREFIXES,
+                    seconds=seconds,
+                    memory_mib=self._limits.memory_mib,
+                    rows=rows,
+                    mib=16,
+                )
                 try:
                     answer = await self.front.replicas.ask(PUBLIC, trial)
                     try:

@@ -13,6 +13,7 @@ import pyoxigraph as ox
 from engine.errors import DappopsError
 from engine.graph.evaluating import FORMATS
 from engine.graph.gate import Refused, result_json
+from engine.graph.sparql_text import GRAMMAR, NOT_SPARQL
 from engine.server.problem import MEDIA_TYPE, Problem, of_error
 from engine.server.protocol.messages import Reply, reply_of
 from engine.server.protocol.negotiation import GRAPH, Format, accepted, liking
@@ -20,6 +21,7 @@ from reasoners.sparql.paths import Pred
 from reasoners.validate.results import Result, report
 from reasoners.vocab import PREFIXES
 
+_SYNTAXES = frozenset(f.iri for f in FORMATS.values())
 SHOWN = 1000  # violations in one answer
 _PROBLEM = (MEDIA_TYPE, "application/json", "application/*", "*/*")
 
@@ -38,9 +40,29 @@ def problem_of_write(error: DappopsError) -> Problem:
             },
         )  # fmt: skip
     found = of_error(error)
-    if found.status == 400 and error.rule.startswith("authority"):
-        found.status, found.slug = 403, "authority"
+    if found.status == 400:
+        found.status, found.slug = _kind(error)
     return found
+
+
+def _kind(error: DappopsError) -> tuple[int, str]:
+    """Status and name of an InputError: whether the text is malformed, or what it asks for cannot be done."""
+    rule = error.rule
+    if rule.startswith(("authority", "a graph is written by")):
+        return 403, "authority"
+    if error.message.startswith("SERVICE"):
+        return 403, "service"
+    if error.message.startswith("LOAD"):
+        return 403, "load"
+    if rule.startswith("https://www.w3.org/TR/sparql11-update/"):
+        return 409, "graph"  # a graph that has to be there is not, or the other way round
+    if rule.startswith("at most"):
+        return 413, "too-large"
+    if error.message.startswith(NOT_SPARQL) or rule.startswith(GRAMMAR.partition("#")[0]) or rule in _SYNTAXES:
+        return 400, "malformed"
+    if rule.startswith("https://www.w3.org/TR/sparql11-protocol/"):
+        return 400, "dataset"
+    return 422, "input"  # well-formed, but the door does not let it in
 
 
 def reply_to_refused(error: Refused, accept: str) -> Reply:
@@ -49,7 +71,9 @@ def reply_to_refused(error: Refused, accept: str) -> Reply:
     best, most = None, liking(ranges, _PROBLEM[:2]) if accept else 1.0
     for offer in GRAPH:
         # application/json asks for the problem, not for JSON-LD
-        quality = liking(ranges, (offer.media_type, *(a for a in offer.aliases if a not in _PROBLEM))) if accept else 0.0
+        quality = (
+            liking(ranges, (offer.media_type, *(a for a in offer.aliases if a not in _PROBLEM))) if accept else 0.0
+        )
         if quality > most:
             best, most = offer, quality
     if best is None:

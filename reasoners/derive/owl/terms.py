@@ -56,9 +56,20 @@ class Terms:
                         self.variants.setdefault(first, [first]).append(found)
         return found
 
+    def find(self, text: str) -> int | None:
+        """Number of a term if it, or a literal with its value, is known."""
+        found = self.numbers.get(text)
+        if found is None and text[0] == '"':
+            value = self._value(text)
+            found = self._first.get(value) if value is not None else None
+        return found
+
     def value(self, number: int) -> Value | None:
         """The value of a literal; None when it is ill-typed."""
-        text = self.texts[number]
+        return self._value(self.texts[number])
+
+    @staticmethod
+    def _value(text: str) -> Value | None:
         end = text.rindex('"')
         lexical, rest = text[1:end], text[end + 1 :]
         if "\\" in lexical:

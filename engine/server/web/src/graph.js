@@ -5,6 +5,7 @@ import { shown } from "./terms.js";
 const MOST = 300; // nodes that a person can still tell apart
 const LABELS = new Set(["http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/2004/02/skos/core#prefLabel"]);
 const isNode = (term) => term.type === "uri" || term.type === "bnode";
+const tail = (text) => text.replace(/^(0x|…).*\//, "");
 const key = (term) => term.type + " " + term.value;
 
 export const showGraph = (place, edges) => {
@@ -14,7 +15,7 @@ export const showGraph = (place, edges) => {
     const id = key(term);
     if (!nodes.has(id)) {
       if (nodes.size >= MOST) return null;
-      nodes.set(id, { id, label: shown(term), said: [], iri: term.value });
+      nodes.set(id, { id, label: tail(shown(term)), said: [], iri: term.value });
     }
     return nodes.get(id);
   };
@@ -56,11 +57,11 @@ export const showGraph = (place, edges) => {
       { selector: "node:selected", style: { "background-color": colour("--bad"), "border-width": 3, "border-color": colour("--ink") } },
       { selector: "edge", style: {
         width: 1.4, "line-color": colour("--quiet"), "target-arrow-color": colour("--quiet"), "target-arrow-shape": "triangle",
-        "curve-style": "bezier", label: "data(label)", "font-size": 9, color: colour("--quiet"), "text-rotation": "autorotate",
+        "curve-style": "bezier", label: "data(label)", "font-size": 8, "min-zoomed-font-size": 7, color: colour("--quiet"), "text-rotation": "autorotate",
         "text-background-color": colour("--sheet"), "text-background-opacity": 0.8,
       } },
     ],
-    layout: { name: "cose", animate: false, randomize: true, nodeRepulsion: () => 12000, idealEdgeLength: () => 90, padding: 20 },
+    layout: { name: "cose", animate: false, randomize: true, nodeRepulsion: () => 60_000, idealEdgeLength: () => 110, nodeDimensionsIncludeLabels: true, padding: 20 },
     maxZoom: 3, minZoom: 0.1,
   });
   drawn.on("select", "node", (event) => {

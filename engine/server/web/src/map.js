@@ -14,8 +14,12 @@ export const showMap = (place, names, rows, { wkt, pairs }) => {
   place.replaceChildren(box);
   const map = L.map(box, { worldCopyJump: true, attributionControl: true, minZoom: 1, maxZoom: 12, preferCanvas: false });
   map.attributionControl.setPrefix("outline: Natural Earth");
-  L.geoJSON(feature(world, world.objects.land), { interactive: false, className: "land", renderer: L.svg({ padding: 1 }) }).addTo(map);
-  L.geoJSON(mesh(world, world.objects.countries, (a, b) => a !== b), { interactive: false, className: "border" }).addTo(map);
+  const svg = L.svg({ padding: 1 });
+  for (const turn of [-360, 0, 360]) {
+    const turned = { interactive: false, renderer: svg, coordsToLatLng: ([long, lat]) => L.latLng(lat, long + turn) };
+    L.geoJSON(land(), { ...turned, className: "land" }).addTo(map);
+    L.geoJSON(mesh(world, world.objects.countries, (a, b) => a !== b), { ...turned, className: "border" }).addTo(map);
+  }
   const group = L.featureGroup();
   let count = 0, left = 0;
   const add = (layer, row) => {
@@ -47,6 +51,24 @@ export const showMap = (place, names, rows, { wkt, pairs }) => {
   box.setAttribute("role", "application");
   box.setAttribute("aria-label", `Map with ${count} places; the table shows the same as text`);
   return left ? `${count.toLocaleString("en")} places are drawn, ${left.toLocaleString("en")} more are in the table` : `${count.toLocaleString("en")} places`;
+};
+
+// Outlines cross the 180th meridian: here they go on beyond it, and what goes around the pole is closed there.
+const land = () => [feature(world, world.objects.land)].flatMap((f) => f.features ?? [f]).map(({ geometry }) => ({
+  type: "MultiPolygon",
+  coordinates: (geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates).map((rings) => rings.map(unrolled)),
+}));
+
+const unrolled = (ring) => {
+  let turn = 0;
+  const out = ring.map(([long, lat], i) => {
+    if (i && long - ring[i - 1][0] > 180) turn -= 360;
+    if (i && long - ring[i - 1][0] < -180) turn += 360;
+    return [long + turn, lat];
+  });
+  const [first, last] = [out[0], out.at(-1)];
+  if (Math.abs(last[0] - first[0]) > 180) out.push([last[0], -85], [first[0], -85], first);
+  return out;
 };
 
 const geometry = (text) => {

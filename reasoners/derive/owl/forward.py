@@ -1,0 +1,484 @@
+"""From facts to all that follows: many at once by columns, few one by one.
+
+`Forward.run` takes facts that are already in the state and have not been joined yet. Rounds over columns as long as
+there are many; below `FEW` each fact goes through the rules by itself, which costs what it touches. An axiom among few
+facts is joined by columns all the same when there are many facts it may concern.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+
+from reasoners.derive.owl import columns
+from reasoners.derive.owl.columns import Batch, column
+from reasoners.derive.owl.datatypes import has_value, is_supported
+from reasoners.derive.owl.join import Lookup
+from reasoners.derive.owl.join import solve as solve_one
+from reasoners.derive.owl.lists import Key, list_rules
+from reasoners.derive.owl.relation import MASK, Keys, among, swap
+from reasoners.derive.owl.rules import (
+    ALL_VALUES, CHAIN, DOMAIN, EQUIVALENT_CLASS, FIRST, INTERSECTION, KEY, RANGE, REST, SAME_AS, SUB_CLASS,
+    SUB_PROPERTY, THING, TYPE, Index, Row, Rule, fill, fixed_rules, unify,
+)  # fmt: skip
+from reasoners.derive.owl.state import Reason, State
+
+FEW = 1_500  # facts that are followed one by one
+MANY = 20_000  # facts from which on an axiom is joined by columns
+Delta = dict[int, Keys]
+_LISTS = frozenset({INTERSECTION, CHAIN, KEY, FIRST, REST})
+
+
+class Forward:
+    """The rules in force over one state."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        rules = fixed_rules(state.terms)
+        self.fixed = [r for r in rules if r.head is not None]
+        self.clashes = [r for r in rules if r.head is None]
+        self.listed: dict[Key, Rule] = {}
+        self._body, self._head = Index(self.fixed), Index(self.fixed, heads=True)
+        self.lookup = Lookup(state.facts, self._body, self._head)
+        guards = [g for index in (self._body, self._head) for o in (*index.open, *index.open_type) for g in o.guards]
+        self._guarded = frozenset(p for p, _, _ in guards if p != TYPE)
+        self._guarded_classes = frozenset(o for p, _, o in guards if p == TYPE)
+        self.axioms_changed = self.lists_changed = True
+        self._typed: dict[int, int] = {}  # datatype whose literals are typed -> how many literals of the table are done
+        self.irregular = False  # an axiom about the vocabulary itself: deletions start afresh
+        self.vocabulary_merged = False  # the rules mention terms that are no longer representatives
+        self.reflexive = False  # owl:sameAs is read by an axiom: each term's equality to itself is a fact
+
+    # -- changes that matter to the rules themselves ------------------------------------------------------------------------
+    def notice(self, fact: Row) -> None:
+        """A fact came or went."""
+        _, p, o = fact
+        if p in self._guarded or (p == TYPE and o in self._guarded_classes):
+            self.axioms_changed = True
+            self.lookup.forget()
+        if p in _LISTS:
+            self.lists_changed = True
+
+    def put(self, fact: Row) -> bool:
+        """Add a fact; whether it is new."""
+        if self.state.put(fact):
+            self.notice(fact)
+            return True
+        return False
+
+    def take(self, fact: Row) -> bool:
+        """Remove a fact; whether it was there."""
+        if self.state.take(fact):
+            self.notice(fact)
+            return True
+        return False
+
+    # -- the whole ----------------------------------------------------------------------------------------------------------
+    def everything(self) -> None:
+        """All that follows from the facts, none of which has been joined yet."""
+        self._notice_all()
+        self._follow_lists()
+        self.rounds(self._whole(self.fixed + list(self.listed.values())))
+        self._settle()
+
+    def run(self, facts: Iterable[Row]) -> None:
+        """All that follows from facts that were added."""
+        self._follow(list(facts))
+        self._settle()
+
+    def _follow(self, facts: list[Row]) -> None:
+        if len(facts) <= FEW:
+            self._one_by_one(deque(facts))
+        else:
+            self.rounds(_delta(facts))
+
+    def _settle(self) -> None:
+        """What new lists, newly used datatypes and equality itself add, until nothing does."""
+        while True:
+            fresh = self._follow_lists() if self.lists_changed else []
+            if fresh:
+                self.rounds(self._whole(fresh))
+                continue
+            if self.vocabulary_merged:
+                self._read_rules_again()
+                continue
+            rows: list[Row] = []
+            if self.axioms_changed:
+                self.axioms_changed = False
+                self._look_for_irregular()
+                rows += self._types_of_literals()
+            elif self._typed:
+                rows += self._types_of_literals(known_only=True)
+            if self.reflexive:
+                rows += self._reflexive_rows()
+            rows = [row for row in rows if self.put(row)]
+            if not rows:
+                return
+            self._follow(rows)
+
+    def _notice_all(self) -> None:
+        self.axioms_changed = self.lists_changed = True
+        self.lookup.forget()
+
+    def _whole(self, rules: Iterable[Rule]) -> Delta:
+        new: dict[int, list[Keys]] = {}
+        pairs: list[tuple[Rule, Batch]] = []
+        for rule in rules:
+            for batch in columns.solve(self.state.facts, rule.body, columns.start()):
+                self._emit(rule, batch, new, pairs)
+        return self._absorb(new, pairs)
+
+    # -- columns --------------------------------------------------------------------------------------------------------------
+    def rounds(self, delta: Delta) -> None:
+        """Join what is new with everything, until nothing is."""
+        while delta:
+            if sum(map(len, delta.values())) <= FEW:
+                self._one_by_one(deque((k >> 32, p, k & MASK) for p, keys in delta.items() for k in keys.tolist()))
+                return
+            new: dict[int, list[Keys]] = {}
+            pairs: list[tuple[Rule, Batch]] = []
+            for p, keys in delta.items():
+                back = np.sort(swap(keys))
+                for rule, place in self._occurrences(p, back):
+                    batch = columns.matching(rule.body[place], keys, back, p)
+                    if batch is not None:
+                        for found in columns.solve(self.state.facts, rule.rests[place], batch):
+                            self._emit(rule, found, new, pairs)
+            delta = self._absorb(new, pairs)
+
+    def _occurrences(self, p: int, back: Keys) -> list[tuple[Rule, int]]:
+        out = list(self._body.plain.get(p, ()))
+        if p == TYPE:
+            out += [(g.rule, g.place) for g in self._body.open_type]
+            for c in self._body.typed.keys() & set(np.unique(back >> 32).tolist()):
+                out += self._body.typed[c]
+        return out + self.lookup._open(False, False, p)
+
+    def _emit(self, rule: Rule, batch: Batch, new: dict[int, list[Keys]], pairs: list[tuple[Rule, Batch]]) -> None:
+        batch = columns.unequal(rule, batch)
+        if not batch.rows:
+            return
+        assert rule.head is not None
+        s, p, o = rule.head
+        predicate = batch.get(p)
+        assert predicate is not None
+        for number in [predicate] if isinstance(predicate, int) else np.unique(predicate).tolist():
+            part = batch if isinstance(predicate, int) else batch.pick(predicate == number)
+            if number == SAME_AS:
+                part = part.pick(column(part, s) != column(part, o))
+                if part.rows:
+                    pairs.append((rule, part))
+            else:
+                self._keep(number, (column(part, s) << 32) | column(part, o), new)
+
+    def _keep(self, p: int, keys: Keys, new: dict[int, list[Keys]]) -> None:
+        relation = self.state.facts.relations.get(p)
+        keys = np.unique(keys)
+        if relation is not None:
+            keys = keys[~among(relation.keys, keys)]
+        if len(keys):
+            new.setdefault(p, []).append(keys)
+
+    def _absorb(self, new: dict[int, list[Keys]], pairs: list[tuple[Rule, Batch]]) -> Delta:
+        """Add what a round found and merge what it made equal; what the next round has to join."""
+        state = self.state
+        delta: Delta = {}
+        for p, found in new.items():
+            fresh = state.facts.relation(p).extend(np.unique(np.concatenate(found)) if len(found) > 1 else found[0])
+            if len(fresh):
+                delta[p] = fresh
+                self._notice_keys(p, fresh)
+        losers = self._unite(pairs)
+        if losers:
+            for p, keys in list(delta.items()):
+                gone = np.isin(keys >> 32, losers) | np.isin(keys & MASK, losers)
+                delta[p] = keys[~gone] if p not in losers else keys[:0]
+            for p, keys in self._rewrite_all(losers).items():
+                delta[p] = np.unique(np.concatenate((delta.get(p, keys[:0]), keys)))
+        return {p: keys for p, keys in delta.items() if len(keys)}
+
+    def _notice_keys(self, p: int, keys: Keys) -> None:
+        if self.state.touched is not None:
+            for k in keys.tolist():
+                self.state.touched.setdefault((k >> 32, p, k & MASK), False)
+        if p in self._guarded or (p == TYPE and np.isin(keys & MASK, list(self._guarded_classes)).any()):
+            self.axioms_changed = True
+            self.lookup.forget()
+        if p in _LISTS:
+            self.lists_changed = True
+
+    def _unite(self, pairs: list[tuple[Rule, Batch]]) -> list[int]:
+        state = self.state
+        losers = []
+        for rule, batch in pairs:
+            assert rule.head is not None
+            left, right = column(batch, rule.head[0]), column(batch, rule.head[2])
+            both = (np.minimum(left, right) << 32) | np.maximum(left, right)
+            _, first = np.unique(both, return_index=True)
+            for i in first.tolist():
+                a, b = int(left[i]), int(right[i])
+                if state.norm(a) != state.norm(b):
+                    env = [-1] * rule.variables
+                    for v in range(rule.variables):
+                        found = batch.get(~v)
+                        if found is not None:
+                            env[v] = found if isinstance(found, int) else int(found[i])
+                    united = state.unite(Reason(a, b, rule.name, rule.premises(env)))
+                    if united is not None:
+                        losers.append(united[1])
+        return losers
+
+    def _rewrite_all(self, losers: list[int]) -> Delta:
+        """Replace former representatives in all facts; the facts that are new by that."""
+        state = self.state
+        out: Delta = {}
+        if min(losers) < state.vocabulary:
+            self.irregular = self.vocabulary_merged = True
+        if state.touched is not None and len(losers) < FEW:  # an increment: only what mentions them
+            for rep in {state.norm(term) for term in losers}:
+                for fact in state.facts.mentioning(rep):
+                    state.touched.setdefault(fact, True)  # it will be shown for more terms
+            rows = [fact for term in losers for fact in state.facts.mentioning(term)]
+            return _delta(self._rewritten(rows))
+        state.tied = None
+        remap = np.arange(len(state.terms), dtype=np.int64)
+        for term, rep in state.rep.items():
+            remap[term] = rep
+        rows = []
+        for p, relation in list(state.facts.relations.items()):
+            keys = relation.keys
+            mapped = (remap[keys >> 32] << 32) | remap[keys & MASK]
+            changed = np.ones(len(keys), dtype=np.bool_) if p in state.rep else mapped != keys
+            if not changed.any():
+                continue
+            gone = keys[changed]
+            if state.touched is not None:
+                for k in gone.tolist():
+                    state.touched.setdefault((k >> 32, p, k & MASK), True)
+            given = [k for k in gone.tolist() if state.originals_of((k >> 32, p, k & MASK))]
+            for k in given:
+                row = (k >> 32, p, k & MASK)
+                state.move(row, state.norm_row(row))
+            relation.remove(gone)
+            q = state.rep.get(p, p)
+            if q == SAME_AS:
+                rows += [(k >> 32, p, k & MASK) for k in gone.tolist()]
+                continue
+            fresh = state.facts.relation(q).extend(np.unique(mapped[changed]))
+            self._notice_keys(q, fresh)
+            out[q] = np.unique(np.concatenate((out[q], fresh))) if q in out else fresh
+        self._notice_all()
+        if rows:  # a predicate became equal to owl:sameAs
+            self.irregular = True
+            found = [state.unite(Reason(s, o, "eq-rep-p", ((s, p, o),))) for s, p, o in rows]
+            more = [united[1] for united in found if united is not None]
+            for p, keys in (self._rewrite_all(more) if more else {}).items():
+                out[p] = np.unique(np.concatenate((out.get(p, keys[:0]), keys)))
+            out = {p: keys[among(state.facts.relation(p).keys, keys)] for p, keys in out.items()}
+        return out
+
+    def _rewritten(self, rows: Iterable[Row]) -> Iterable[Row]:
+        state = self.state
+        for fact in rows:
+            if self.take(fact):
+                new = state.norm_row(fact)
+                state.move(fact, new)
+                if new[1] == SAME_AS and new[0] != new[2]:
+                    self.irregular = True
+                    queue: deque[Row] = deque()
+                    self.merge(Reason(new[0], new[2], "eq-rep-p", (fact,)), queue)
+                    yield from queue
+                elif self.put(new):
+                    yield new
+
+    # -- one by one -------------------------------------------------------------------------------------------------------------
+    def _one_by_one(self, queue: deque[Row]) -> None:
+        state = self.state
+        facts, lookup = state.facts, self.lookup
+        many = len(facts) > MANY
+        while queue:
+            if len(queue) > 8 * FEW:
+                self.rounds(_delta([row for row in queue if row in facts]))
+                return
+            row = queue.popleft()
+            if row not in facts:
+                continue  # rewritten meanwhile; what it became is in the queue
+            for rule, place in list(lookup.occurrences(row)):
+                env = unify(rule.body[place], row, rule.variables)
+                if env is None:
+                    continue
+                if many and rule.data and place not in rule.data:
+                    if self._by_columns(rule, place, row, queue):
+                        break  # equalities changed: the row is joined again
+                    continue
+                for found in list(solve_one(facts, rule.rests[place], env)):
+                    if rule.holds(found):
+                        self._conclude(rule, found, queue)
+
+    def _conclude(self, rule: Rule, env: list[int], queue: deque[Row]) -> None:
+        assert rule.head is not None
+        head = fill(rule.head, env)
+        if head[1] == SAME_AS and not (self.reflexive and head[0] == head[2]):
+            self.merge(Reason(head[0], head[2], rule.name, rule.premises(env)), queue)
+            return
+        state = self.state
+        if head[0] in state.rep or head[2] in state.rep or head[1] in state.rep:
+            head = state.norm_row(head)  # a merge came between
+        if self.put(head):
+            queue.append(head)
+            if state.records is not None:
+                state.records.setdefault(head, (rule.name, rule.premises(env)))
+
+    def merge(self, reason: Reason, queue: deque[Row]) -> None:
+        """Make two terms equal and rewrite the facts about the one that is no longer the representative."""
+        state = self.state
+        united = state.unite(reason)
+        if united is None:
+            return
+        if state.records is not None and reason.rule:
+            state.records.setdefault((reason.a, SAME_AS, reason.b), (reason.rule, reason.premises))
+        winner, loser = united
+        if loser < state.vocabulary:
+            self.irregular = self.vocabulary_merged = True
+        for old in state.facts.mentioning(loser):
+            self.notice(old)
+        for new in list(state.rewrite(winner, loser)):
+            if new[1] == SAME_AS and new[0] != new[2]:
+                self.irregular = True
+                self.merge(Reason(new[0], new[2], "eq-rep-p", (new,)), queue)
+            elif self.put(new):
+                queue.append(new)
+
+    def _by_columns(self, rule: Rule, place: int, row: Row, queue: deque[Row]) -> bool:
+        keys = np.array([row[0] << 32 | row[2]], dtype=np.int64)
+        batch = columns.matching(rule.body[place], keys, swap(keys), row[1])
+        if batch is None:
+            return False
+        new: dict[int, list[Keys]] = {}
+        pairs: list[tuple[Rule, Batch]] = []
+        for found in columns.solve(self.state.facts, rule.rests[place], batch):
+            self._emit(rule, found, new, pairs)
+        delta = self._absorb(new, pairs)
+        queue.extend((k >> 32, p, k & MASK) for p, found_ in delta.items() for k in found_.tolist())
+        if pairs and row in self.state.facts:
+            queue.append(row)
+            return bool(delta) or row not in self.state.facts
+        return False
+
+    # -- lists, datatypes, equality ----------------------------------------------------------------------------------------------
+    def _follow_lists(self) -> list[Rule]:
+        """Rules of lists that are new; those of lists that are gone are dropped."""
+        self.lists_changed = False
+        found = list_rules(self.state.facts)
+        fresh = [rule for key, rule in found.items() if key not in self.listed]
+        if len(found) == len(self.listed) and not fresh:
+            return []
+        kept = all(key in found for key in self.listed)
+        self.listed = {key: self.listed.get(key, rule) for key, rule in found.items()}
+        if kept:
+            for rule in fresh:
+                self._body.add(rule)
+                self._head.add(rule, heads=True)
+        else:
+            rules = [*self.fixed, *self.listed.values()]
+            self._body, self._head = Index(rules), Index(rules, heads=True)
+            self.lookup = Lookup(self.state.facts, self._body, self._head)
+        return fresh
+
+    def _read_rules_again(self) -> None:
+        """Terms of the vocabulary were made equal: the rules over their representatives."""
+        self.vocabulary_merged = False
+        self.fixed, self.clashes = [_mapped(r, self.state) for r in self.fixed], [_mapped(r, self.state) for r in self.clashes]
+        rules = [*self.fixed, *self.listed.values()]
+        self._body, self._head = Index(rules), Index(rules, heads=True)
+        self.lookup = Lookup(self.state.facts, self._body, self._head)
+        self.rounds(self._whole(rules))
+
+    def _types_of_literals(self, *, known_only: bool = False) -> list[Row]:
+        """dt-type2 for the datatypes that some axiom reads: the other types of literals nobody can see."""
+        state = self.state
+        terms = state.terms
+        if not known_only:
+            for name in [t for t in self._datatypes() if t not in self._typed]:
+                self._typed[name] = 0
+        out: list[Row] = []
+        for number, done in self._typed.items():
+            datatype = terms.texts[number][1:-1]
+            for literal in terms.literals[done:]:
+                if has_value(terms.value(literal), datatype):
+                    out.append((state.norm(literal), TYPE, number))
+            self._typed[number] = len(terms.literals)
+        return out
+
+    def _datatypes(self) -> list[int]:
+        relations = self.state.facts.relations
+        out = []
+        for row in self.state.axioms:
+            number = row[0]
+            if not is_supported(self.state.terms.texts[number][1:-1]):
+                continue
+            for p, relation in relations.items():
+                if p >= self.state.vocabulary:
+                    continue
+                own = [o for o in relation.out(number) if o != number] if p != TYPE else []
+                if p in {SUB_CLASS, SUB_PROPERTY}:
+                    own = [o for o in own if o != THING]
+                others = []
+                if p not in {RANGE, ALL_VALUES, TYPE, DOMAIN, SUB_CLASS}:
+                    others = [s for s in relation.into(number) if s != number]
+                if own or others:
+                    out.append(number)
+                    break
+        return out
+
+    def types_again(self, literals: Iterable[int]) -> list[Row]:
+        """dt-type2 facts of literals whose class was taken apart."""
+        terms = self.state.terms
+        return [
+            (self.state.norm(m), TYPE, number)
+            for m in literals
+            if terms.is_literal(m)
+            for number in self._typed
+            if has_value(terms.value(m), terms.texts[number][1:-1])
+        ]
+
+    def _look_for_irregular(self) -> None:
+        """Axioms that read owl:sameAs, or make terms of the vocabulary equal, need more than representatives."""
+        relations = self.state.facts.relations
+        for p, relation in relations.items():
+            if p in {TYPE, EQUIVALENT_CLASS, SAME_AS}:
+                continue
+            if any(o != SAME_AS for o in relation.out(SAME_AS)) or (
+                p not in {SUB_PROPERTY, RANGE, DOMAIN} and any(s != SAME_AS for s in relation.into(SAME_AS))
+            ):
+                self.irregular = self.reflexive = True
+        kinds = relations[TYPE].out(SAME_AS) if TYPE in relations else []
+        if any(k in self._guarded_classes for k in kinds):
+            self.irregular = self.reflexive = True
+
+    def _reflexive_rows(self) -> list[Row]:
+        terms: set[int] = set()
+        for p, relation in self.state.facts.relations.items():
+            terms.add(p)
+            if p != SAME_AS:
+                for keys in (relation.keys >> 32, relation.keys & MASK):
+                    terms.update(np.unique(keys).tolist())
+        return [(t, SAME_AS, t) for t in terms]
+
+
+def _mapped(rule: Rule, state: State) -> Rule:
+    def atom(pattern: tuple[int, int, int]) -> tuple[int, int, int]:
+        s, p, o = (t if t < 0 else state.norm(t) for t in pattern)
+        return (s, p, o)
+
+    head = atom(rule.head) if rule.head is not None else None
+    return Rule(rule.name, tuple(map(atom, rule.body)), head, rule.unequal, rule.data)
+
+
+def _delta(rows: Iterable[Row]) -> Delta:
+    by_predicate: dict[int, list[int]] = {}
+    for s, p, o in rows:
+        by_predicate.setdefault(p, []).append(s << 32 | o)
+    return {p: np.unique(np.array(keys, dtype=np.int64)) for p, keys in by_predicate.items()}

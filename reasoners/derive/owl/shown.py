@@ -1,0 +1,117 @@
+"""From facts back to triples: a fact over representatives stands for one triple for each choice of equal terms.
+
+Shown are the triples the specification's rules entail, less those RDF cannot hold (a literal as subject, a predicate
+that is no IRI), less each term's equality to itself (eq-ref), and with one literal for each value: a value is shown as
+it was asserted there, else as it was first written. `Rl.__contains__` and `entails` know the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from reasoners.derive.owl.relation import EMPTY, MASK, Keys
+from reasoners.derive.owl.rules import CELL_OF, SAME_AS, Row
+from reasoners.derive.owl.state import State
+
+
+def show(state: State, fact: Row, *, before: bool = False) -> Iterator[Row]:
+    """Triples that a fact stands for, now or before the transaction that is being recorded."""
+    s, p, o = fact
+    if p in {CELL_OF, SAME_AS}:  # equality is shown by its classes
+        return
+    terms = state.terms
+
+    def members(term: int) -> Sequence[int]:
+        if before and term in state.classes_before:
+            return state.classes_before[term]
+        return state.members_of(term)
+
+    subjects, objects = members(s), members(o)
+    if any(terms.is_literal(m) for m in objects):
+        if before and fact in state.originals_before:
+            originals: Iterable[Row] = state.originals_before[fact]
+        else:
+            originals = state.originals_of(fact)
+        written = {row[2] for row in originals if terms.is_literal(row[2])}
+        chosen: list[int] = []
+        for m in objects:
+            if terms.is_literal(m):
+                chosen += [w for w in written if terms.canonical.get(w, w) == m] or [m]
+            else:
+                chosen.append(m)
+        objects = chosen
+    for one, predicate, other in product(subjects, members(p), objects):
+        if not terms.is_literal(one) and terms.is_iri(predicate):
+            yield (one, predicate, other)
+
+
+def show_equal(state: State) -> Iterator[Row]:
+    """All pairs of equal terms in classes of several."""
+    for members in state.members.values():
+        named = [m for m in members if not state.terms.is_literal(m)]
+        for a in named:
+            for b in members:
+                yield (a, SAME_AS, b)
+
+
+def show_all(state: State) -> dict[int, Keys]:
+    """All triples: sorted, distinct keys by predicate."""
+    terms = state.terms
+    literal = np.zeros(len(terms), dtype=np.bool_)
+    literal[terms.literals] = True
+    special = np.zeros(len(terms), dtype=np.bool_)
+    special[list(state.members)] = True
+    special[list(terms.variants)] = True
+    out: dict[int, list[Keys]] = {}
+    extra: dict[int, list[int]] = {}
+    for p, relation in state.facts.relations.items():
+        if p in {CELL_OF, SAME_AS} or not (terms.is_iri(p) or special[p]):
+            continue
+        keys = relation.keys
+        s, o = keys >> 32, keys & MASK
+        complicated = np.ones(len(keys), dtype=np.bool_) if special[p] else special[s] | special[o]
+        plain = ~complicated & ~literal[s]
+        if terms.is_iri(p):
+            out.setdefault(p, []).append(keys if bool(plain.all()) else keys[plain])
+        for k in keys[complicated].tolist():
+            for one, predicate, other in show(state, (k >> 32, p, k & MASK)):
+                extra.setdefault(predicate, []).append(one << 32 | other)
+    for a, _, b in show_equal(state):
+        extra.setdefault(SAME_AS, []).append(a << 32 | b)
+    for s_, o_ in state.asserted.relation(SAME_AS):
+        extra.setdefault(SAME_AS, []).append(s_ << 32 | o_)
+    for p, found in extra.items():
+        out.setdefault(p, []).append(np.unique(np.array(found, dtype=np.int64)))
+    return {p: parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)) for p, parts in out.items()}
+
+
+def changes(state: State) -> tuple[list[Row], list[Row]]:
+    """(removed, added) triples of the transaction that is being recorded."""
+    assert state.touched is not None
+    before: set[Row] = set()
+    after: set[Row] = set()
+    for fact, was in state.touched.items():
+        if was:
+            before.update(show(state, fact, before=True))
+        if fact in state.facts:
+            after.update(show(state, fact))
+    class_before = {m: members for members in state.classes_before.values() for m in members}
+    for term, old in class_before.items():
+        if state.terms.is_literal(term):
+            continue
+        new = state.members_of(state.rep.get(term, term))
+        if len(old) > 1:
+            before.update((term, SAME_AS, m) for m in old)
+        if len(new) > 1:
+            after.update((term, SAME_AS, m) for m in new)
+    return list(before - after), list(after - before)
+
+
+def difference(old: dict[int, Keys], new: dict[int, Keys]) -> Iterator[Row]:
+    """Triples of `old` that are not in `new`."""
+    for p, keys in old.items():
+        for k in np.setdiff1d(keys, new.get(p, EMPTY), assume_unique=True).tolist():
+            yield (k >> 32, p, k & MASK)
