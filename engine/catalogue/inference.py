@@ -5,18 +5,16 @@ For documents that are validated as they stand, without a knowledge base; a know
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 
 import pyoxigraph as ox
 
-from engine.errors import InputError, NotAvailableError, did_you_mean
+from engine.errors import InputError, did_you_mean
 from engine.resources import files
 from reasoners.graph import View, memory_view
 
 REGIMES = ("none", "hierarchy", "rl")
 HIERARCHY = ("derive-type", "derive-property")
-SHAPE_RULES = "reasoners.derive.shaperules"
 
 
 def inferred(triples: Sequence[ox.Triple], regime: str) -> list[ox.Triple]:
@@ -31,24 +29,23 @@ def inferred(triples: Sequence[ox.Triple], regime: str) -> list[ox.Triple]:
         )
     if regime == "none":
         return list(triples)
-    from reasoners.derive import Deriver, MemoryWorkspace, rules_from_files
-    from reasoners.derive.deriver import Pending
+    from reasoners.derive import Deriver, rules_from_files
 
     if regime == "hierarchy":
         named = [p for p in files("queries/rules", "derive-*.rq") if p.stem in HIERARCHY]
         rules = rules_from_files((p.stem, p.read_text(encoding="utf-8")) for p in named)
-        work = MemoryWorkspace(triples)
-        Deriver(rules).run(work, Pending(), list(work.view.triples()))
-        return list(work.view.triples())
+        found = Deriver(rules).full(memory_view(triples))
+        return list(dict.fromkeys((*triples, *(t for derived in found.values() for t in sorted(derived, key=str)))))
     return _rl(memory_view(triples), triples)
 
 
 def _rl(view: View, triples: Sequence[ox.Triple]) -> list[ox.Triple]:
     from reasoners.derive import check_from_file, owl_rl, rules_from_files
 
-    texts = [(p.stem, p.read_text(encoding="utf-8")) for p in files("queries/rules/rl", "*.rq")]
-    checks = [check_from_file(text, stem) for stem, text in texts if "# Purpose: check" in text]
-    rules = rules_from_files((stem, text) for stem, text in texts if "# Purpose: check" not in text)
+    named = files("queries/rules/rl", "*.rq")
+    texts = [(p.parent.name == "checks", p.stem, p.read_text(encoding="utf-8")) for p in named]
+    checks = [check_from_file(text, stem) for is_check, stem, text in texts if is_check]
+    rules = rules_from_files((stem, text) for is_check, stem, text in texts if not is_check)
     closure = owl_rl(view, rules, checks)
     if closure.inconsistencies:
         first = closure.inconsistencies[0]
@@ -61,5 +58,15 @@ def _rl(view: View, triples: Sequence[ox.Triple]) -> list[ox.Triple]:
 
 
 def with_shape_rules(triples: Sequence[ox.Triple], shapes: Sequence[ox.Triple]) -> list[ox.Triple]:
-    """The triples with what the sh:rule of the shapes derive from them (https://www.w3.org/TR/shacl-af/#rules)."""
-    raise NotAvailableError("rules of shapes are not available here", place=importlib.import_module(__name__).__name__)
+    """The triples with what the sh:rule of the shapes derive from them, to a fixpoint.
+
+    InputError for a malformed rule, and for rules that cannot be put in an order. Source:
+    https://www.w3.org/TR/shacl-af/#rules.
+    """
+    from engine.graph.gate import Conditions
+    from reasoners.derive import Deriver
+    from reasoners.derive.shacl import shacl_rules
+
+    rules = shacl_rules(memory_view(shapes), Conditions(list(shapes)))
+    found = Deriver(rules).full(memory_view(triples))
+    return list(dict.fromkeys((*triples, *(t for derived in found.values() for t in sorted(derived, key=str)))))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pyoxigraph as ox
 
-from engine.commands.output import Context, command, count, line, short, table, working
+from engine.commands.output import Context, command, count, line, print_json, progress, short, table, working
 from engine.commands.planning import show_conflict
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from reasoners.validate import Shapes
+    from reasoners.validate.prose import Words
+    from reasoners.validate.reporting import Summary
 
 SHOWN = 200  # results in a table
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -150,89 +156,147 @@ def mistakes(files: Iterable[Path]) -> list[dict[str, Any]]:
     return rows
 
 
+FORMATS = {
+    "turtle": ox.RdfFormat.TURTLE, "nt": ox.RdfFormat.N_TRIPLES, "jsonld": ox.RdfFormat.JSON_LD, "rdf": ox.RdfFormat.RDF_XML,
+}  # fmt: skip
+SHAPELESS = "the data files have no shapes"
+
+
 @command()
 @click.argument("data", nargs=-1, type=_FILES)
 @click.option("--shapes", "-s", multiple=True, type=_FILES, help="Shapes; default: those the data files contain.")
-@click.option("-f", "--format", "format_", type=click.Choice(["turtle", "table"]), default="turtle", show_default=True)
-def validate(context: Context, data: tuple[Path, ...], shapes: tuple[Path, ...], format_: str) -> None:
+@click.option(
+    "-f", "--format", "format_", type=click.Choice([*FORMATS, "table", "text", "json", "csv"]), default="turtle",
+    show_default=True, help="RDF, or: a table, sentences, data for programs, a spreadsheet.",
+)  # fmt: skip
+@click.option(
+    "--fail-on", type=click.Choice(["violation", "warning", "info"]), default="info", show_default=True,
+    help="Exit code 1 from this severity on.",
+)  # fmt: skip
+@click.option(
+    "--min-severity", type=click.Choice(["violation", "warning", "info"]), default="info", show_default=True,
+    help="Show results from this severity on; the others are counted.",
+)  # fmt: skip
+@click.option(
+    "--limit-per-shape", type=click.IntRange(min=0), help="Show so many results of each shape; all are counted."
+)
+@click.option("--group", type=click.Choice(["focus", "shape", "severity"]), default="focus", show_default=True)
+@click.option(
+    "--inference", type=click.Choice(["none", "hierarchy", "rl"]), default="none", show_default=True,
+    help="What is inferred from the data first.",
+)  # fmt: skip
+@click.option("--no-rules", is_flag=True, help="Leave out the rules (sh:rule) of the shapes.")
+def validate(context: Context, data: tuple[Path, ...], shapes: tuple[Path, ...], **options: Any) -> None:
     """Validate DATA against SHAPES and print a SHACL report (Turtle); no knowledge base needed.
 
     Without DATA: the whole knowledge base, every shape of its policy. Exit code 1 when something does not conform.
+    Results are in a fixed order. Of sh:or, sh:xone, sh:and and sh:node the report says what the nearest branch lacks.
     """
+    wish = Showing(**options)
     if not data:
         if shapes:
             raise click.UsageError("--shapes needs DATA files")
-        _validate_all(context)
+        _validate_all(context, wish)
         return
-    from engine.graph.gate import result_json
+    from engine.catalogue.inference import inferred, with_shape_rules
+    from engine.catalogue.rdf_files import read_document
     from reasoners.graph import memory_view
-    from reasoners.validate import Shapes, Validator, report
-    from reasoners.vocab import PREFIXES, SH
+    from reasoners.validate import Shapes, Validator
+    from reasoners.validate.prose import Words
+    from reasoners.validate.reporting import collect
+    from reasoners.vocab import SH
 
-    data_triples = _read(data)
-    shape_triples = _read(shapes) if shapes else data_triples
-    results = Validator(Shapes.parse(shape_triples)).full(memory_view(data_triples))
-    rows = [result_json(r) for r in results]
+    read = {path: read_document(path, blank=f"b{n}n") for n, path in enumerate(dict.fromkeys((*data, *shapes)))}
+    data_triples = list(dict.fromkeys(t for path in data for t in read[path].triples))
+    shape_triples = list(dict.fromkeys(t for path in shapes for t in read[path].triples)) if shapes else data_triples
+    parsed = Shapes.parse(shape_triples, {p: n for path in shapes or data for p, n in read[path].prefixes.items()})
+    if not shapes and not parsed.roots:
+        line(f"note: {SHAPELESS}; name them with --shapes", stderr=True)
+    triples = data_triples
+    if wish.inference != "none":
+        triples = inferred(triples, wish.inference)
+    if not wish.no_rules and any(t.predicate == SH.rule for t in shape_triples):
+        triples = with_shape_rules(triples, shape_triples)
+    prefixes = {p: n for one in read.values() for p, n in one.prefixes.items()}
+    with progress("validating", quiet=context.json) as bar:
+        results = Validator(parsed).results(memory_view(triples), progress=bar)
+        summary = collect(results, limit=wish.limit_per_shape, min_severity=wish.min_severity, group=wish.group)
+    words = Words.of(data_triples, shape_triples, prefixes=prefixes)
+    _show(context, summary, wish, words, parsed, prefixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How `validate` reports."""
+
+    format_: str
+    fail_on: str
+    min_severity: str
+    limit_per_shape: int | None
+    group: str
+    inference: str
+    no_rules: bool
+
+
+def _show(
+    context: Context, summary: Summary, wish: Showing, words: Words, shapes: Shapes | None, prefixes: dict[str, str]
+) -> None:
+    """Print a report; exit code by `--fail-on`."""
+    from reasoners.validate.reporting import as_csv, as_json, as_text, named, report_of, summary_json
 
     def text() -> None:
-        if format_ == "table":
-            table(
-                "",
-                ["focus", "path", "value", "message"],
-                [(short(r.focus), r.path, short(r.value), r.message) for r in results],
-            )
-            return
-        body = (
-            ox.serialize(report(results), format=ox.RdfFormat.TURTLE, prefixes={"sh": SH.iri, "xsd": PREFIXES["xsd"]})
-            or b""
-        )
-        click.echo(body.decode(), nl=False)
+        if wish.format_ in FORMATS:
+            syntax = FORMATS[wish.format_]
+            body = ox.serialize(report_of(summary, shapes), format=syntax, prefixes=named(prefixes)) or b""
+            click.echo(body.decode(), nl=False)
+        elif wish.format_ == "json":
+            print_json(summary_json(summary, words))
+        elif wish.format_ == "csv":
+            click.echo(as_csv(summary, words), nl=False)
+        elif wish.format_ == "text":
+            click.echo(as_text(summary, words), nl=False)
+        else:
+            _table(summary, words)
 
-    context.emit(rows, text)
-    if results:
+    context.emit([as_json(r, words) for r in summary.results], text)
+    if summary.fails(wish.fail_on):
         raise click.exceptions.Exit(1)
 
 
-def _read(paths: tuple[Path, ...]) -> list[ox.Triple]:
-    from engine.catalogue.rdf_files import FORMATS, format_of
-
-    triples: list[ox.Triple] = []
-    for path in paths:
-        try:
-            parsed = ox.parse(
-                path=str(path),
-                format=FORMATS[format_of(path)],
-                base_iri=path.absolute().as_uri(),
-                rename_blank_nodes=True,
-            )
-            triples += (q.triple for q in parsed)
-        except (SyntaxError, ValueError) as error:
-            raise InputError(str(error), place=str(path), remedy="correct the file") from error
-    return triples
-
-
-def _validate_all(context: Context) -> None:
-    with context.open() as kb:
-        rows = kb.call("validate")
-
-    def text() -> None:
-        if not rows:
-            line("everything conforms")
-            return
-        shown = rows[:SHOWN]
+def _table(summary: Summary, words: Words) -> None:
+    if summary.conforms:
+        line("everything conforms")
+        return
+    shown = summary.results[:SHOWN]
+    grades = len(summary.severities) > 1
+    columns = ["severity"] * grades + ["focus", "path", "value", "message", "shape"]
+    rows: list[list[str | None]] = [
+        [
+            *([r.severity.value.rsplit("#", 1)[-1]] * grades),
+            short(r.focus), words.exact(r.route) or r.path, short(r.value), r.message, words.short(r.shape),
+        ]
+        for r in shown
+    ]  # fmt: skip
+    table("", columns, rows)
+    line(count(summary.total, "result") + (f", {len(shown):,} shown" if len(shown) < summary.total else ""))
+    if any(t.shown < t.total for t in summary.shapes):
         table(
-            "",
-            ["focus", "path", "message", "shape"],
-            [(_short(r["focus"]), r["path"], r["message"], _short(r["shape"])) for r in shown],
-        )
-        line(count(len(rows), "result") + (" (--json shows all)" if len(rows) > SHOWN else ""))
-
-    context.emit(rows, text)
-    if rows:
-        raise click.exceptions.Exit(1)
+            "", ["shape", "severity", "results", "shown"],
+            [(words.short(t.shape), t.severity.value.rsplit("#", 1)[-1], t.total, t.shown) for t in summary.shapes],
+            right=("results", "shown"),
+        )  # fmt: skip
 
 
-def _short(text: str) -> str:
-    from engine.graph.wire import decode_term
+def _validate_all(context: Context, wish: Showing) -> None:
+    from engine.graph.gate import result_from_json
+    from reasoners.validate.prose import Words
+    from reasoners.validate.reporting import collect
 
-    return short(decode_term(text))
+    with context.open() as kb, working("validating the knowledge base"):
+        rows = kb.call("validate")
+    found = [replace(result_from_json(r), unit=n) for n, r in enumerate(rows)]
+    summary = collect(found, limit=wish.limit_per_shape, min_severity=wish.min_severity, group=wish.group)
+    # nobody reads Turtle unasked: without a format of one's own, a table
+    source = click.get_current_context().get_parameter_source("format_")
+    shown = wish if source is not click.core.ParameterSource.DEFAULT else replace(wish, format_="table")
+    _show(context, summary, shown, Words(), None, {})

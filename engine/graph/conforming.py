@@ -55,9 +55,10 @@ def dataset_of(
         return False
 
     names = store.named_graphs() if named is None else named
+    there = (n for n in names if isinstance(n, ox.NamedNode) and _any(store.quads_for_pattern(None, None, None, n)))
     return Dataset(
         (ox.DefaultGraph(),) if default is None else tuple(default),
-        tuple(sorted(n.value for n in names if isinstance(n, ox.NamedNode))), holds, fixed=default is not None,
+        tuple(sorted(n.value for n in there)), holds, fixed=default is not None,
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class Writer:
         used = f"?{_FRESH}" in out
         body = self.group(inside if not top else _Group(None), top=top, fresh=fresh)
         if used and f"AS ?{_FRESH})" not in body:
-            body = body[:-1] + f" BIND(STRUUID() AS ?{_FRESH}) }}"
+            body = f"{body.rstrip()[:-1]} BIND(STRUUID() AS ?{_FRESH}) }} "
         return out + body + self.modifiers()
 
     def stars(self, start: int) -> bool:
@@ -226,7 +226,7 @@ class Writer:
         if name.is_word("GROUP_CONCAT"):
             return f"STR({out}{arguments.rstrip()}) "
         if fresh and name.is_word("BNODE") and arguments.strip().strip("()").strip():
-            return f"BNODE(CONCAT({arguments.strip()[1:-1]}, ?{fresh})) "
+            return f"BNODE(MD5(CONCAT({arguments.strip()[1:-1]}, ?{fresh}))) "
         return out + arguments
 
     def brackets(self, inside: _Group, fresh: str) -> str:

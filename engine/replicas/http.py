@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import urlencode, urlsplit
 
@@ -66,11 +66,10 @@ class Response:
             raise Broken(str(error) or type(error).__name__) from error
         length = self._response.getheader("Content-Length")
         self._missing = int(length) if length is not None and length.isdigit() else None
-        self._ends_by_itself = self._missing is not None or self._response.chunked
         if self._response.status >= 300:
-            text = b"".join(self.pieces(limit=4096))[:500].decode(errors="replace")
+            said = b"".join(self.pieces(limit=4096)).decode(errors="replace").strip().split("\n")[0]
             self.close()
-            raise Refusal(self._response.status, " ".join(text.split()))
+            raise Refusal(self._response.status, said.strip()[:500])
         for name in PARTIAL_HEADERS:
             if self._response.getheader(name) is not None:
                 self.close()
@@ -134,7 +133,5 @@ def post(url: str, parameters: Parameters, accept: str, seconds: float) -> bytes
     with Response(url, parameters, accept, time.monotonic() + seconds) as response:
         return b"".join(response.pieces())
 
-
-Headers = Mapping[str, str]
 
 __all__ = ["Broken", "Late", "Parameters", "Refusal", "Response", "post"]

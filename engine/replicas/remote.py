@@ -94,11 +94,15 @@ _NOTHING = "urn:dappops:nothing"
 _PLACE = re.compile(r"error at (\d+):")
 
 
-def is_graph(text: str) -> bool:
-    """Whether a query asks for triples: its first word after the prologue says so."""
+_TRUTH = ox.Store()
+
+
+def form_of(text: str) -> str:
+    """Rows, boolean or graph, by the first word after the prologue."""
     stream = list(tokens(text))
     at = Prologue().declare(stream, 0)
-    return at < len(stream) and stream[at].is_word("CONSTRUCT", "DESCRIBE")
+    word = stream[at].text.upper() if at < len(stream) else ""
+    return {"CONSTRUCT": "graph", "DESCRIBE": "graph", "ASK": "boolean"}.get(word, "rows")
 
 
 def _prologue(ask: Ask) -> str:
@@ -144,7 +148,7 @@ class _Reading(Source):
             until = min(self._until, time.monotonic() + 86400)
             parameters = self._store.parameters(self._ask, self._state, until)
             # some stores take a list of formats for the wish of the first one, whatever the query is
-            self._form = "graph" if is_graph(self._ask.text) else "rows"
+            self._form = form_of(self._ask.text)
             with self._store.open(parameters, _TRIPLES if self._form == "graph" else _JSON, until) as response:
                 self._response = response
                 self._read(response)
@@ -165,7 +169,7 @@ class _Reading(Source):
 
     def _read(self, response: http.Response) -> None:
         sink = Sink(self._give, self._ask.mib << 20, 0, None, 1)
-        if self._form == "rows" and response.media_type in (_JSON, "application/json"):
+        if self._form != "graph" and response.media_type in (_JSON, "application/json"):
             self._rows(response, sink)
         elif self._form == "graph" and response.media_type in (_TRIPLES, "text/plain", "text/ntriples"):
             self._triples(response, sink)
@@ -178,8 +182,12 @@ class _Reading(Source):
         counter = counting.Json()
         checked = _Checked(response.pieces(), counter, self._ask.rows)
         found = ox.parse_query_results(io.BufferedReader(_Stream(checked)), format=ox.QueryResultsFormat.JSON)
-        if isinstance(found, ox.QueryBoolean):
-            self._form = "boolean"
+        if self._form == "boolean" and isinstance(found, ox.QuerySolutions):
+            row = next(found, None)  # Virtuoso gives a truth value as a row of one number
+            truth = row is not None and getattr(row[0], "value", "") in ("1", "true")
+            told = _TRUTH.query("ASK {}" if truth else "ASK { FILTER(false) }")
+            assert isinstance(told, ox.QueryBoolean)
+            found = told
         found.serialize(cast("IO[bytes]", sink), format=ROWS[self._ask.rows_format])
         for _ in checked:
             pass

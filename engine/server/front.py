@@ -26,7 +26,7 @@ from engine.server.protocol.clients import ClientBase, Clients
 from engine.server.protocol.description import Describing
 from engine.server.protocol.graphs import Graphs
 from engine.server.protocol.guard import Guard
-from engine.server.protocol.messages import Gone, Receive, Reply, Request, Scope, Send, reply_of
+from engine.server.protocol.messages import Budget, Gone, Receive, Reply, Request, Scope, Send, reply_of
 from engine.server.protocol.negotiation import likes_html
 from engine.server.protocol.querying import Querying
 from engine.server.protocol.sending import VARY, send_reply
@@ -56,6 +56,7 @@ class Front:
         self.guard = Guard(settings)
         self.queries = Admission.of(settings.limits, settings.workers)
         self.writes = Admission.of(settings.limits, settings.workers)
+        self.bodies = Budget(3 * settings.limits.body_mib * MIB)
         self.metrics = of_process()
         self.querying = Querying(self)
         self.changing = Changing(self)
@@ -153,7 +154,7 @@ class Front:
             await self._pages(scope, received, send)
             return
         started = time.perf_counter()
-        request = Request(scope, receive)
+        request = Request(scope, receive, self.bodies)
         status, size = 500, 0
         begun = False
 
@@ -188,6 +189,7 @@ class Front:
             wrong = Problem(500, "error", "something went wrong here; the server's own output says what")
             size = await send_reply(send, reply_of(wrong, path), (VARY,), head=request.method == "HEAD")
         finally:
+            self.bodies.free(request)
             self.metrics.saw(route, request.method, status, time.perf_counter() - started, size=size)
 
     async def _sparql(self, request: Request, send: Send) -> tuple[int, int]:
@@ -197,7 +199,12 @@ class Front:
             return reply.status, await send_reply(send, reply, (VARY, *self.guard.headers(request)))
         if request.method not in ("GET", "HEAD", "POST"):
             raise Problem(405, "method", f"{request.method} is not for /sparql", headers={"Allow": allow})
-        asked = await asking.asked(request, self.settings.limits.body_mib * MIB)
+        most = (
+            self.settings.limits.body_mib * MIB
+            if self.settings.writable
+            else min(self.settings.limits.body_mib, 4) * MIB
+        )
+        asked = await asking.asked(request, most)
         if asked is None:
             if request.method == "GET" and likes_html(request.headers.get("accept", "")):
                 reply = Reply(303, headers={"Location": "/#sparql", "Cache-Control": "no-cache"})

@@ -25,13 +25,15 @@ ORDER BY ?label"""
 
 def routes(site: Site) -> Blueprint:
     """`/`, `/part/<name>`, `/why`, `/query`."""
-    from flask import Blueprint, render_template, request
+    from flask import Blueprint, redirect, render_template, request, url_for
 
     blueprint = Blueprint("pages", __name__)
     content = site.content
 
     @blueprint.get("/")
     def page() -> Any:
+        if request.args.get("query"):
+            return redirect(url_for("pages.query", query=request.args["query"]), 303)
         seen = site.seen()
         application = site.chosen(seen, request.args.get("application"))
         return site.fresh(

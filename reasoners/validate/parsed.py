@@ -14,7 +14,7 @@ SPEC = "https://www.w3.org/TR/shacl/#"
 
 
 def prefixes(graph: ShapeGraph, place: Term) -> str:
-    """PREFIX lines from sh:prefixes/owl:imports*/sh:declare (https://www.w3.org/TR/shacl/#sparql-prefixes)."""
+    """PREFIX lines from sh:prefixes/owl:imports*/sh:declare (https://www.w3.org/TR/shacl/#sparql-prefixes), and those of the document."""
     seen: set[Term] = set()
     todo = list(graph.objects(place, SH.prefixes))
     lines: dict[str, str] = {}
@@ -31,6 +31,8 @@ def prefixes(graph: ShapeGraph, place: Term) -> str:
                 raise malformed(node, "sh:declare without sh:prefix or sh:namespace", "sparql-prefixes", "give both")
             if lines.setdefault(prefix, namespace) != namespace:
                 raise malformed(node, f"prefix {prefix!r} has two namespaces", "sparql-prefixes", "keep one")
+    for prefix, namespace in graph.prefixes.items():
+        lines.setdefault(prefix, namespace)
     return "".join(f"PREFIX {p}: <{n}>\n" for p, n in sorted(lines.items()))
 
 

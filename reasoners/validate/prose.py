@@ -166,6 +166,16 @@ def _told(r: Result) -> str:
     return r.detail.removeprefix("has ") if r.detail.startswith("has ") else ""
 
 
+def _against(r: Result, words: Words) -> str:
+    """The other value of a comparison, from `against "4"^^…`."""
+    text = r.detail.removeprefix("against ")
+    if text == r.detail:
+        return ""
+    literal = re.match(r'"((?:[^"\\]|\\.)*)"', text)
+    shown = literal[1] if literal else re.sub(r"<([^<>]*)>", lambda m: words.short(ox.NamedNode(m[1])), text)
+    return f", here {shown}"
+
+
 def _problem(who: str, words: Words, shape: ast.Shape, c: ast.Constraint, r: Result) -> str:
     path = words.path(r.route)
     value = words.thing(r.value)
@@ -204,7 +214,7 @@ def _problem(who: str, words: Words, shape: ast.Shape, c: ast.Constraint, r: Res
             return f"{who}: {value} stands both under {path} and under “{words.kind(c.predicate)}”"
         case ast.Pair():
             bound = "before" if c.parameter == "lessThan" else "not after"
-            return f"{subject} must come {bound} every value of “{words.kind(c.predicate)}” {r.detail}".rstrip()
+            return f"{subject} must come {bound} every value of “{words.kind(c.predicate)}”{_against(r, words)}"
         case ast.Closed():
             return f"{who} has the property {path}, which is not foreseen for it"
         case ast.Qualified():

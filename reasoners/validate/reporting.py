@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,10 @@ import pyoxigraph as ox
 from reasoners.errors import InputError, did_you_mean
 from reasoners.graph import Term
 from reasoners.sparql.paths import to_sparql
-from reasoners.validate.prose import Words, remedy
-from reasoners.validate.results import Result
-from reasoners.vocab import SH
+from reasoners.validate.prose import Words, paragraph, remedy
+from reasoners.validate.results import Result, report
+from reasoners.validate.shapes import Shapes
+from reasoners.vocab import PREFIXES, SH
 
 LEVELS = {"debug": 0, "trace": 0, "info": 1, "warning": 2, "violation": 3}
 GROUPS = ("focus", "shape", "severity")
@@ -202,3 +203,34 @@ def as_csv(summary: Summary, words: Words) -> str:
 
 def _inert(cell: str) -> str:
     return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def as_text(summary: Summary, words: Words) -> str:
+    """The report for people: a headline, a paragraph a result, under its group when there is one, what is not shown."""
+    if summary.conforms:
+        return "Everything is as it should be: no problems were found.\n"
+    n = summary.total
+    lines = [f"{n:,} problem{'s were' if n != 1 else ' was'} found."]
+    group: Term | None = None
+    for r in summary.results:
+        if summary.grouped == "shape" and group != r.shape:
+            group = r.shape
+            lines += ["", f"By {words.thing(r.shape)}:"]
+        elif summary.grouped == "severity" and group != r.severity:
+            group = r.severity
+            lines += ["", f"{r.severity.value.rsplit('#', 1)[-1]}:"]
+        lines.append(f"- {paragraph(r, words)}")
+    lines += ["", *(f"{note}." for note in summary.notes)] if summary.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def report_of(summary: Summary, shapes: Shapes | None, *, details: bool = True) -> list[ox.Triple]:
+    """The report graph of what is shown; it conforms when there is no result at all, shown or not."""
+    of = shapes.graph if shapes else None
+    return report(summary.results, conforms=summary.conforms, shapes=of, notes=summary.notes, details=details)
+
+
+def named(prefixes: Mapping[str, str]) -> dict[str, str]:
+    """Prefixes for a report: those of its documents, and those that every report uses."""
+    own = {p: n for p, n in prefixes.items() if p}
+    return {**own, "sh": SH.iri, "xsd": PREFIXES["xsd"], "rdfs": PREFIXES["rdfs"]}

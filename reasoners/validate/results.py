@@ -6,7 +6,7 @@ Source: https://www.w3.org/TR/shacl/#validation-report
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import cast
 
@@ -70,11 +70,12 @@ def report(
     conforms: bool | None = None,
     shapes: ShapeGraph | None = None,
     notes: Iterable[str] = (),
+    details: bool = False,
 ) -> list[ox.Triple]:
     """The report graph, the same for the same results. `conforms` defaults to "no results".
 
     `shapes`: describe source shapes that are blank nodes, which have no name elsewhere. `notes` are comments on the report.
-    What is wrong in the nearest branch of a sh:or hangs on its result by sh:detail
+    `details`: what is wrong in the nearest branch of a sh:or hangs on its result by sh:detail
     (https://www.w3.org/TR/shacl/#results-detail), as sh:AbstractResult: who counts results counts the results.
     """
     names = (ox.BlankNode(f"x-result-{n}") for n in count())
@@ -89,9 +90,9 @@ def report(
     held = [(next(names), r) for r in unique]
     triples += [ox.Triple(node, SH.result, result) for result, _ in held]
     for result, r in held:
-        triples += _result(result, r, SH.ValidationResult, names)
+        triples += _result(result, r if details else replace(r, details=()), SH.ValidationResult, names)
     if shapes is not None:
-        about = {r.shape for r in unique} | {d.shape for r in unique for d in r.details}
+        about = {r.shape for r in unique} | {d.shape for r in unique for d in r.details if details}
         about |= {r.constraint for r in unique if r.constraint is not None}
         triples += _described(shapes, sorted((x for x in about if isinstance(x, ox.BlankNode)), key=str))
     return list(dict.fromkeys(triples))

@@ -5,7 +5,7 @@ Kept apart from the store on purpose: a store rewrites literals, and `sh:uniqueL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import pyoxigraph as ox
@@ -15,11 +15,15 @@ from reasoners.vocab import RDF, RDFS
 
 
 class ShapeGraph:
-    """Triples indexed both ways; offers the same reading methods as `reasoners.graph.View`."""
+    """Triples indexed both ways; offers the same reading methods as `reasoners.graph.View`.
 
-    __slots__ = ("_in", "_out", "all")
+    `prefixes` are those of the document: queries may use them where they declare none themselves.
+    """
 
-    def __init__(self, triples: Iterable[ox.Triple]) -> None:
+    __slots__ = ("_in", "_out", "all", "prefixes")
+
+    def __init__(self, triples: Iterable[ox.Triple], prefixes: Mapping[str, str] | None = None) -> None:
+        self.prefixes = dict(prefixes or {})
         self.all: dict[ox.Triple, None] = dict.fromkeys(triples)
         self._out: dict[Term, dict[ox.NamedNode, list[Term]]] = {}
         self._in: dict[Term, dict[ox.NamedNode, list[Term]]] = {}

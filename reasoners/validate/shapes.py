@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pyoxigraph as ox
@@ -41,9 +41,12 @@ class Shapes:
     functions: Functions
 
     @classmethod
-    def parse(cls, triples: Iterable[ox.Triple]) -> Shapes:
-        """Read a shapes graph; InputError for the first malformed shape, with rule and remedy."""
-        graph = ShapeGraph(triples)
+    def parse(cls, triples: Iterable[ox.Triple], prefixes: Mapping[str, str] | None = None) -> Shapes:
+        """Read a shapes graph; InputError for the first malformed shape, with rule and remedy.
+
+        `prefixes` of the document serve queries that use one without declaring it by sh:prefixes, as many files do.
+        """
+        graph = ShapeGraph(triples, prefixes)
         parser = Parser(graph)
         return cls(graph, [_root(graph, shape) for shape in parser.all()], parser.functions)
 

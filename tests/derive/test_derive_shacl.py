@@ -342,22 +342,31 @@ def test_rules_derive_what_pyshacl_derives_when_shapes_and_data_are_random(effor
         data = rdflib.Graph().parse(data=PREFIXES + world, format="turtle")
         shapes = rdflib.Graph().parse(data=PREFIXES + policy, format="turtle")
         before = set(data)
-        pyshacl.validate(data, shacl_graph=shapes, advanced=True, inplace=True, iterate_rules=True, inference="none")
-        theirs = {" ".join(x.n3() for x in t) for t in set(data) - before}
-        asserted = {" ".join(x.n3() for x in t) for t in before}
-        ours = {" ".join(_n3(x) for x in (t.subject, t.predicate, t.object)) for t in mine} - asserted  # type: ignore[arg-type]
+        size = 0
+        while len(data) > size:  # it goes through the shapes once: a shape that reads a later one's results needs more
+            size = len(data)
+            pyshacl.validate(data, shacl_graph=shapes, advanced=True, inplace=True, iterate_rules=True, inference="none")
+        # rdflib gives products of integers as decimals now and then: numbers are compared by value
+        theirs = {" ".join(_value(x) for x in t) for t in set(data) - before}
+        asserted = {" ".join(_value(x) for x in t) for t in before}
+        ours = {" ".join(_value(_node(x)) for x in (t.subject, t.predicate, t.object)) for t in mine} - asserted  # type: ignore[arg-type]
         assert ours == theirs, f"seed {seed}\n{policy}\n{world}\nless {theirs - ours} more {ours - theirs}"
         derived_in_all += len(ours)
     assert derived_in_all > 20 * effort
 
 
-def _n3(term: Term) -> str:
+def _node(term: Term) -> object:
     import rdflib
 
     if isinstance(term, ox.NamedNode):
-        return rdflib.URIRef(term.value).n3()
+        return rdflib.URIRef(term.value)
     assert isinstance(term, ox.Literal)
-    return rdflib.Literal(term.value, datatype=rdflib.URIRef(term.datatype.value)).n3()
+    return rdflib.Literal(term.value, datatype=rdflib.URIRef(term.datatype.value))
+
+
+def _value(node: object) -> str:
+    number = re.fullmatch(r'"([0-9.]+)"\^\^<[^>]*(?:integer|decimal)>', node.n3())  # type: ignore[attr-defined]
+    return f"{float(number[1])}" if number else str(node.n3())  # type: ignore[attr-defined]
 
 
 def test_maintained_shacl_rules_equal_full_derivation_when_anything_changes(effort: int) -> None:

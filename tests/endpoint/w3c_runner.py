@@ -173,8 +173,9 @@ def compare_graphs(wanted: Iterable[ox.Triple], got: Iterable[ox.Triple]) -> str
 
 def compare_csv(wanted: bytes, got: bytes) -> str:
     def read(body: bytes) -> tuple[list[str], list[list[str]]]:
-        head, *rows = csv.reader(io.StringIO(body.decode()))
-        return head, sorted([["_:" if c.startswith("_:") else _value(c) for c in row] for row in rows])
+        rows = list(csv.DictReader(io.StringIO(body.decode())))
+        names = sorted(rows[0]) if rows else []  # SELECT * says nothing of the order
+        return names, sorted([["_:" if row[n].startswith("_:") else _value(row[n]) for n in names] for row in rows])
 
     one, two = read(wanted), read(got)
     return "" if one == two else f"wanted {one}, got {two}"

@@ -11,7 +11,10 @@ from two_bases import SECRET_WORD, Bases
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 FRONT = ("/sparql", "/graphs", "/.well-known/void")  # answered before Flask
-UNSTEADY = {"/api/sign-in/nonce": "a fresh nonce each time"}
+UNSTEADY = {
+    "/api/sign-in/nonce": "a fresh nonce each time", "/api/me": "the session's own CSRF token",
+    "/api/sign-out": "ends the session that the other requests need",
+}  # fmt: skip
 ROWS = (
     "application/sparql-results+json",
     "application/sparql-results+xml",
@@ -27,7 +30,10 @@ TRIPLES = (
     "application/trig",
     "application/n-quads",
 )
-NS = "PREFIX dapp: <https://w3id.org/dappops#> PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#> PREFIX owl: <http://www.w3.org/2002/07/owl#> "
+NS = (
+    "PREFIX dapp: <https://w3id.org/dappops#> PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#> "
+    "PREFIX owl: <http://www.w3.org/2002/07/owl#> "
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,8 @@ class Asks:
     body: str | None = None
 
 
-def queries(bases: Bases) -> Iterator[Asks]:
-    """Reads at `/sparql`."""
+def queries(bases: Bases, thorough: bool) -> Iterator[Asks]:
+    """Reads at `/sparql`; each time and regime costs a replica, so those are few unless `thorough`."""
     main, diary = bases.main(), bases.hidden()
     selects = (
         "SELECT * { ?s ?p ?o } ORDER BY ?s ?p ?o",
@@ -61,11 +67,13 @@ def queries(bases: Bases) -> Iterator[Asks]:
         "SELECT ?g { GRAPH ?g { } } ORDER BY ?g",
         f"SELECT ?s {{ ?s rdfs:label ?l FILTER NOT EXISTS {{ GRAPH <{diary}> {{ ?s ?p ?o }} }} }} ORDER BY ?s",
     )
-    for text in selects:
+    own = 'SELECT * { ?s ?p ?o FILTER(contains(str(?s), "/g/0x")) } ORDER BY ?s ?p ?o'
+    for text in (*selects, own):
         yield Asks("GET", "/sparql?" + urlencode({"query": NS + text}))
+    for text in (*selects, own) if thorough else (selects[1], selects[4], selects[12], own):
         yield Asks("GET", "/sparql?" + urlencode({"query": NS + text, "regime": "full"}))
     for kind in ROWS:
-        yield Asks("GET", "/sparql?" + urlencode({"query": NS + selects[0]}), {"Accept": kind})
+        yield Asks("GET", "/sparql?" + urlencode({"query": own}), {"Accept": kind})
     for text in (
         "CONSTRUCT { ?s ?p ?o } WHERE { ?s ?p ?o }", f"DESCRIBE <{main}/web> <{main}/hidden>",
         f"CONSTRUCT {{ ?s ?p ?o }} WHERE {{ GRAPH <{diary}> {{ ?s ?p ?o }} }}",
@@ -79,26 +87,16 @@ def queries(bases: Bases) -> Iterator[Asks]:
     ):
         yield Asks("GET", "/sparql?" + urlencode({"query": text}))
         yield Asks("HEAD", "/sparql?" + urlencode({"query": text}))
-    for when in (
-        "0",
-        "1",
-        "2",
-        "3",
-        "4",
-        "5",
-        "6",
-        "7",
-        "2026-01-02T12:00:00Z",
-        "2026-01-04",
-        "2026-01-05T12:00:00Z",
-        "never",
-    ):
-        yield Asks("GET", "/sparql?" + urlencode({"query": NS + selects[0], "as-of": when}))
+    times = ("0", "1", "2", "4", "5", "6", "7", "2026-01-02T12:00:00Z", "2026-01-05T12:00:00Z")
+    for text in (selects[4], selects[6], own):
+        yield Asks("GET", "/sparql?" + urlencode({"query": NS + text, "proof": "1", "limit": "50"}))
+    for when in ("3", "2026-01-04", "99", "never", *(times if thorough else ())):
+        yield Asks("GET", "/sparql?" + urlencode({"query": own, "as-of": when}))
     for more in (
         {"default-graph-uri": diary}, {"named-graph-uri": diary}, {"default-graph-uri": main}, {"limit": "3"}, {"regime": "none"},
         {"proof": "1"},
     ):  # fmt: skip
-        yield Asks("GET", "/sparql?" + urlencode({"query": NS + selects[0], **more}))
+        yield Asks("GET", "/sparql?" + urlencode({"query": own, **more}))
     yield Asks("GET", "/sparql?" + urlencode({"query": "SELECT * { broken"}))
     yield Asks("GET", "/sparql?" + urlencode({"query": f"SELECT * {{ SERVICE <{diary}> {{ ?s ?p ?o }} }}"}))
     yield Asks(
@@ -121,7 +119,7 @@ def graphs(bases: Bases) -> Iterator[Asks]:
             yield Asks("PUT", path, {**turtle, "If-None-Match": "*"}, "<urn:a> <urn:b> <urn:c> .")
             yield Asks("PUT", path, {**turtle, "If-Match": "*"}, "<urn:a> <urn:b> <urn:c> .")
             yield Asks("DELETE", path, {"If-Match": '"0"'})
-            yield Asks("GET", f"{path}{'&' if '?' in path else '?'}as-of=2")
+            yield Asks("GET", f"{path}{'&' if '?' in path else '?'}as-of=3")
             yield Asks("GET", path, {"Accept": "application/n-quads"})
     yield Asks("GET", "/graphs?default")
     yield Asks("HEAD", "/graphs?default")
@@ -160,7 +158,7 @@ def api(bases: Bases) -> Iterator[Asks]:
             triple = {"subject": f"<{subject}>", "predicate": f"<{predicate}>", "object": f"<{obj}>"}
             yield Asks("GET", "/api/why-triple?" + urlencode(triple))
             yield Asks("GET", "/api/why-triple?" + urlencode({"triple": " ".join(triple.values())}))
-    for graph in (diary, bases.hidden("absent"), main, "nothing"):
+    for graph in (diary, bases.hidden("absent"), main, "urn:nothing"):
         yield Asks("GET", "/api/permissions?graph=" + quote(graph, safe=""))
         yield Asks(
             "PUT", "/api/permissions", {"Content-Type": "application/json"},
@@ -198,12 +196,12 @@ def every_route(rules: list[tuple[str, frozenset[str]]]) -> Iterator[Asks]:
             continue
         for method in METHODS:
             yield Asks(method, path)
-            yield Asks(method, path, {"Accept": "text/html"})
+        yield Asks("GET", path, {"Accept": "text/html"})
 
 
-def everything(bases: Bases, rules: list[tuple[str, frozenset[str]]]) -> list[Asks]:
+def everything(bases: Bases, rules: list[tuple[str, frozenset[str]]], *, thorough: bool) -> list[Asks]:
     """All of it, in a fixed order."""
     return [
-        *queries(bases), *graphs(bases), *updates(bases), *api(bases), *every_route(rules),
+        *queries(bases, thorough), *graphs(bases), *updates(bases), *api(bases), *every_route(rules),
         *(Asks(method, path) for path in FRONT for method in METHODS),
     ]  # fmt: skip

@@ -26,6 +26,7 @@ from reasoners.vocab import DAPP, OWL, RDF, RDFS
 
 HOST = "localhost"  # what both servers are asked for, so that addresses in answers are the same
 TIMES = [f"2026-01-0{day}T10:00:00Z" for day in range(1, 7)]
+NOT_COMPARED = ("date", "connection")  # the time of day; and what the server's socket code says of the connection
 SECRET_WORD = "zirconium"
 PUBLIC = """
 :shop a dapp:QualityCriticalApplication ; rdfs:label "Small shop"@en ; dapp:hasUnit :web, :store .
@@ -41,7 +42,7 @@ PUBLIC = """
 :head a dapp:GraphHead ; dapp:ofGraph <urn:x> ; dapp:sequence 1 ;
   dapp:headHash "00000000000000000000000000000000000000000000000000000000000000ff" .
 :placedWeb a dapp:Placement ; dapp:placesUnit :web ; dapp:onOffer :slots ; dapp:inDecision :plan .
-<urn:example:mast> rdfs:label "mast" .
+<urn:example:mast> rdfs:label "mast" . :north a :Kind .
 """
 PREFIXES = """@prefix dapp: <https://w3id.org/dappops#> . @prefix dappi: <https://w3id.org/dappops/id#> .
 @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
@@ -49,12 +50,12 @@ PREFIXES = """@prefix dapp: <https://w3id.org/dappops#> . @prefix dappi: <https:
 """
 # what would join, derive, be found, close or open findings, and contradict, if it counted for others
 PRIVATE = f"""
-:web rdfs:label "{SECRET_WORD} front"@en ; a dapp:TrustUnit, dapp:Region ; dapp:dependsOn :shop .
-:store dapp:dependsOn :web . :shop dapp:hasUnit :hidden .
-:hidden a dapp:FunctionalUnit ; rdfs:label "Hidden {SECRET_WORD}"@en ; dapp:dependsOn :store .
-:cloud a dapp:Region ; rdfs:label "Other name"@en . :north dapp:within dappi:Country-PT .
-:nowhere a dapp:ServiceOffer ; rdfs:label "offer of {SECRET_WORD}"@en ; dapp:offeredBy :cloud, :north .
-dapp:Region rdfs:subClassOf dapp:FunctionalUnit . dapp:FunctionalUnit owl:disjointWith dapp:TrustUnit .
+:web rdfs:label "{SECRET_WORD} front"@fr ; dapp:implementedBy :program . :store dapp:dependsOn :hidden .
+:shop a dapp:QualityCriticalApplication ; rdfs:label "{SECRET_WORD} shop"@fr ; dapp:hasUnit :hidden .
+:hidden a dapp:FunctionalUnit ; rdfs:label "Hidden {SECRET_WORD}"@en ; dapp:dependsOn :web .
+:cloud a dapp:Region ; rdfs:label "Other name"@fr ; dapp:within dappi:Country-PT . :north dapp:within dappi:Country-PT .
+:placedHidden a dapp:Placement ; dapp:placesUnit :hidden ; dapp:onOffer :nothing ; dapp:inDecision :plan .
+:Kind rdfs:subClassOf :Sort ; owl:disjointWith dapp:FunctionalUnit . :hidden a :Kind .
 <urn:example:mast> owl:sameAs <urn:example:pole> ; rdfs:label "{SECRET_WORD} mast" .
 :other a dapp:QualityCriticalApplication ; rdfs:label "Another shop"@en ; dapp:hasUnit :hidden .
 """
@@ -108,7 +109,7 @@ class Server:
         body: bytes | str | None = None,
         who: str = "",
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """One request; status, headers (without the time of day) and body. `who` has signed in."""
+        """One request; status, headers and body. `who` has signed in."""
         sent = {"Host": HOST, "Accept": "*/*", **(headers or {})}
         if who:
             sent["Authorization"] = f"Bearer {self.tokens[who]}"
@@ -117,7 +118,7 @@ class Server:
             connection.request(method, path, body.encode() if isinstance(body, str) else body, sent)
             answer = connection.getresponse()
             data = answer.read()
-            told = sorted((k.lower(), v) for k, v in answer.getheaders() if k.lower() != "date")
+            told = sorted((k.lower(), v) for k, v in answer.getheaders() if k.lower() not in NOT_COMPARED)
             return answer.status, told, data
         finally:
             connection.close()
@@ -236,12 +237,24 @@ def _history(bases: Bases, home: Path, *, private: bool, effort: int) -> None:
         say(mine, [], [ox.Triple(left[1], OWL.sameAs, left[0]), *triples(':x rdfs:label "x" .', mine)], node, TIMES[1])
         if private:
             # the other half of an equality, which would make one thing of two; statements that are public, too
-            say(diary, [], [ox.Triple(left[0], OWL.sameAs, left[1]), *public[:8]], owner, TIMES[2])
+            say(diary, [], [ox.Triple(left[0], OWL.sameAs, left[1]), *public[:4]], owner, TIMES[2])
             say(ledger, [], bulk(mine, 20 * effort), node, TIMES[2])
-        say(main, [public[1]], triples(':web rdfs:comment "second" .', main), owner, TIMES[3])
+        say(
+            main,
+            triples(":web dapp:dependsOn :store .", main),
+            triples(':web rdfs:comment "second" .', main),
+            owner,
+            TIMES[3],
+        )
         if private:
-            say(diary, public[:8], bulk(main, 20 * effort), owner, TIMES[4])
-        say(main, [], triples(":south a dapp:Region ; dapp:within dappi:Country-PT .", main), owner, TIMES[5])
+            say(diary, public[:4], bulk(main, 20 * effort), owner, TIMES[4])
+        say(
+            main,
+            [],
+            triples(':south a dapp:Region ; rdfs:label "South" ; dapp:within dappi:Country-PT .', main),
+            owner,
+            TIMES[5],
+        )
         if private:
             say(ledger, bulk(mine, 5), [], node, TIMES[5])
 

@@ -115,7 +115,13 @@ def virtuoso(folder: Path) -> Iterator[tuple[str, str]]:
         answers(url, process)
         isql = Path(program).with_name("isql-vt")
         grant = "grant SPARQL_UPDATE to \"SPARQL\"; DB.DBA.RDF_DEFAULT_USER_PERMS_SET('nobody', 7);"
-        subprocess.run([isql, f"127.0.0.1:{sql}", "dba", "dba", f"exec={grant}"], env=environment, check=True, timeout=60, capture_output=True)
+        subprocess.run(
+            [isql, f"127.0.0.1:{sql}", "dba", "dba", f"exec={grant}"],
+            env=environment,
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
         yield url, url
     finally:
         process.terminate()

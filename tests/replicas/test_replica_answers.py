@@ -7,10 +7,10 @@ from typing import Any
 
 import pyoxigraph as ox
 import pytest
+from replica_world import OWN, World
 
 from engine.replicas.client import GRAPH_FORMATS, ROWS_FORMATS, WHOLE, Ask, Ended, Malformed
 from engine.replicas.evaluation import GRAPHS, ROWS
-from replica_world import OWN, World
 
 MINE = f"SELECT ?s ?o WHERE {{ ?s <{OWN}p> ?o }}"
 

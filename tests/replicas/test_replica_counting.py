@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pyoxigraph as ox
 import pytest
@@ -29,7 +30,7 @@ def answers(rows: list[tuple[object, object]]) -> ox.QuerySolutions:
 
 def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
     marks = sorted({0, len(body), *(c % (len(body) + 1) for c in cuts)})
-    return [body[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [body[a:b] for a, b in pairwise(marks)]
 
 
 @pytest.mark.parametrize("name", sorted(COUNTERS))

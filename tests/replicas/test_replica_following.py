@@ -15,8 +15,9 @@ import pytest
 from replica_world import OWN, Loop, World, body_of, wanted_quads
 
 from engine.graph.keys import KeyRing
-from engine.replicas import keeping
-from engine.replicas.client import Ask, Ended
+from engine.replicas import frames, keeping
+from engine.replicas.client import Ask, Ended, Pool
+from engine.replicas.links import Gone
 
 P, Q = ox.NamedNode(OWN + "p"), ox.NamedNode(OWN + "q")
 
@@ -35,7 +36,8 @@ def change(world: World, rng: random.Random, author: str, graph: str) -> None:
         rng.choice(
             [
                 f"INSERT DATA {{ GRAPH <{graph}> {{ <{OWN}n{rng.randrange(9)}> <{P.value}> {rng.randrange(5)} }} }}",
-                f'INSERT DATA {{ GRAPH <{graph}> {{ <{OWN}n{rng.randrange(5)}> <{P.value}> [ <{Q.value}> "a\\n{rng.randrange(3)}" ; <{P.value}> [] ] }} }}',
+                f"INSERT DATA {{ GRAPH <{graph}> {{ <{OWN}n{rng.randrange(5)}> <{P.value}> "
+                f'[ <{Q.value}> "a\\n{rng.randrange(3)}" ; <{P.value}> [] ] }} }}',
                 f"DELETE WHERE {{ GRAPH <{graph}> {{ <{OWN}n{rng.randrange(5)}> ?p ?o }} }}",
                 f"DELETE {{ GRAPH <{graph}> {{ ?s ?p ?o }} }} WHERE {{ GRAPH <{graph}> {{ ?s ?p ?o FILTER(ISBLANK(?s)) }} }}",
             ]
@@ -177,28 +179,15 @@ def test_a_worn_replica_is_replaced_while_it_serves(
     monkeypatch.setattr(keeping, "CHURN", 0.0)
     snapshot = lively.kb.call("feed_snapshot", audience="public", regime="hierarchy", folder=str(tmp_path))
 
-    async def wear() -> tuple[bool, bool, bytes, bytes]:
-        from engine.replicas.client import Replicas  # the client's own way of asking, at a socket of our own
-        from engine.replicas.links import Link
+    path = str(tmp_path / "z")
+    request = frames.request(Ask("SELECT (COUNT(*) AS ?n) WHERE { ?s <urn:worn> ?o }", rows_format="csv"))
+    quads = "".join(f"<urn:a> <urn:worn> <urn:o{i}> .\n" for i in range(60))
 
-        path = str(tmp_path / "z")
+    async def wear() -> tuple[bool, bool, bytes | None, bytes | None]:
+        pool = Pool(asyncio.get_running_loop(), path)
         old = await keeping.Forking.load(snapshot, path, None)
-        text = f"INSERT"
-        del text, Replicas
-        import socket
-
-        def connect() -> Link:
-            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            made.connect(path)
-            return Link(asyncio.get_running_loop(), made, lambda link: None)
-
-        from engine.replicas import frames
-        from engine.replicas.links import Gone
-
-        request = frames.request(Ask("SELECT (COUNT(*) AS ?n) WHERE { ?s <urn:worn> ?o }", rows_format="csv"))
-        link = connect()
+        link = pool.take()
         first = (await link.ask(request, 0.0)).whole
-        quads = "".join(f"<urn:a> <urn:worn> <urn:o{i}> .\n" for i in range(60))
         fresh = old.worn
         at = {"tx": old.state.tx + 1, "version": old.state.version + 1, "etag": "e"}
         await old.apply({**at, "steps": [{**at, "removed": "", "added": quads}]})
@@ -209,13 +198,10 @@ def test_a_worn_replica_is_replaced_while_it_serves(
         await asyncio.sleep(0.2)
         with pytest.raises(Gone):  # who is connected to the old one is sent away
             await link.ask(request, 0.0)
-        second = connect()
-        last = (await second.ask(request, 0.0)).whole
+        last = (await pool.take().ask(request, 0.0)).whole
         await drain
-        second.close()
+        pool.close()
         await new.kill()
-        assert first is not None
-        assert last is not None
         return fresh, worn, first, last
 
     fresh, worn, first, last = loop.run(wear())

@@ -194,6 +194,7 @@ class Raw:
 
     data: bytes
     hang_up: bool = False  # without waiting for the answer
+    unfinished: bool = False  # more is announced than is sent: whoever waits for it is told that nothing more comes
 
     def __repr__(self) -> str:
         shown = self.data[:600]
@@ -229,7 +230,7 @@ def requests(draw: st.DrawFn, routes: tuple[str, ...], port: int) -> Raw:
     headers.append(("Accept", draw(st.sampled_from(ACCEPTS))))
     for name, values in draw(st.lists(st.sampled_from(HEADERS), max_size=3)):
         headers.append((name, draw(st.sampled_from(values))))
-    body = b""
+    body, unfinished = b"", False
     if method not in ("GET", "HEAD", "TRACE") or draw(st.integers(0, 5)) == 0:
         body, coding = encoded(draw(st.sampled_from(BODIES)), draw(st.sampled_from(("",) * 10 + ENCODINGS)))
         kind = draw(st.sampled_from(TYPES))
@@ -244,8 +245,9 @@ def requests(draw: st.DrawFn, routes: tuple[str, ...], port: int) -> Raw:
         )
         body, more = _framed(body, framing)
         headers += more
+        unfinished = framing in ("short", "huge", "no end")
     head = line + "".join(f"{k}: {v}\r\n" for k, v in headers) + "\r\n"
-    return Raw(head.encode("utf-8", "surrogatepass") + body, draw(st.integers(0, 12)) == 0)
+    return Raw(head.encode("utf-8", "surrogatepass") + body, draw(st.integers(0, 12)) == 0, unfinished)
 
 
 def _framed(body: bytes, framing: str) -> tuple[bytes, list[tuple[str, str]]]:
@@ -268,7 +270,8 @@ def send(port: int, raw: Raw, patience: float = 20) -> bytes:
             connection.sendall(raw.data)
             if raw.hang_up:
                 return b""
-            connection.shutdown(socket.SHUT_WR)
+            if raw.unfinished:  # not always: a server may take this for a client that has gone
+                connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it refused while it was still being told: what it said may be there
         received = bytearray()

@@ -67,6 +67,7 @@ SAMPLES = {
         ":x :p 1 .",
         ":x :q 1 .",
     ),
+    "expression": ("sh:expression [ sh:exists [ sh:path :p ] ]", ":x :q 1 .", ":x :p 1 ."),
 }
 
 

@@ -27,13 +27,16 @@ DEADLINE_EVERY = 2_000  # steps between looks at the clock
 
 
 class LiveFacts(Facts):
-    """The current state of a knowledge base; the caller holds the kernel's lock."""
+    """The current public state of a knowledge base; the caller holds the kernel's lock.
+
+    A proof is handed on: it names no private graph and rests on none.
+    """
 
     def __init__(self, kernel: Kernel, regime: str, *, deadline: float) -> None:
         heads = kernel.log.heads()
         infos = {
             f"<{g.iri}>": GraphInfo(f"<{g.iri}>", g.owner, g.kind, g.audience)
-            for g in kernel.log.graphs.values() if g.iri in heads
+            for g in kernel.log.graphs.values() if g.iri in heads and g.audience == "public"
         }  # fmt: skip
         policy = sorted(str(g) for g in kernel.policy_graphs() if str(g) in infos)
         super().__init__(infos, sorted(infos), policy, kernel.node, regime)

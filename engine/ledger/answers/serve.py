@@ -1,4 +1,4 @@
-"""The service method `prove_query`: an answer with its proof."""
+"""The service method `prove_query`: an answer from the public graphs with its proof."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pyoxigraph as ox
 
 from engine.errors import InputError
 from engine.graph.kernel import Kernel
-from engine.graph.service import Caller, Json, method, run_query
+from engine.graph.reading import query_store
+from engine.graph.service import Caller, Json, method
 from engine.ledger.anchoring.serve import known_anchors
 from engine.ledger.answers.prove import proof_of
 from engine.ledger.proofs import Anchors
 from reasoners.derive.text import with_prologue
-from verifier.answers.facts import HIERARCHY
+from reasoners.vocab import PREFIXES
+from verifier.answers.facts import FULL, HIERARCHY
 
 MAX_ROWS = 10_000  # of a proven answer; docs/proof-format.md
 SECONDS = 120.0  # for one proven answer; commits wait meanwhile
@@ -46,6 +48,8 @@ def prove_query(kernel: Kernel, params: Json, caller: Caller) -> Json:
             "opened without its own policy, this node proves no answers", rule="--safe", remedy="open it without --safe"
         )
     regime = params.get("regime") or HIERARCHY
+    if regime not in (HIERARCHY, FULL):
+        raise InputError(f"no regime {regime!r} here", rule=f"one of {HIERARCHY}, {FULL}")
     text = with_prologue(params["text"])
     seconds = min(float(params.get("seconds") or SECONDS), SECONDS)
     given: Json | None = params.get("answer")
@@ -62,7 +66,9 @@ def prove(
     kernel: Kernel, text: str, regime: str, limit: int, anchors: Anchors | None = None, *, deadline: float
 ) -> Json:
     """`prove_query` on a text that declares its prefixes; the caller holds the lock."""
-    result = run_query(kernel, text, None, regime)
+    public = [iri for iri, info in kernel.log.graphs.items() if info.audience == "public"]
+    store = kernel.full.store(kernel) if regime == FULL else kernel.store.store
+    result = query_store(store, text, named=public, prefixes=PREFIXES)
     if isinstance(result, ox.QueryTriples):
         raise InputError(
             "only rows are proven", place="query", rule="SELECT and ASK", remedy="select the statements' terms instead"

@@ -254,6 +254,8 @@ def blueprint(site: Any) -> Blueprint:
     def note(response: Response) -> Response:
         from flask import g
 
+        if "Allow" in response.headers:  # of a set, whose order differs from process to process
+            response.headers["Allow"] = ", ".join(sorted(response.allow))
         if not request.path.startswith(QUIET):
             seconds = time.perf_counter() - g.get("identity_started", time.perf_counter())
             caller = g.get("identity_used") or _known(identity)

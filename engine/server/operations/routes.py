@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`.
+"""`/healthz`, `/readyz`, `/metrics`, and `/api/openapi.json`.
 
 Who is told what: anybody learns whether the server lives and is ready, by name of the check; figures go to the *operator*:
 a caller signed in as the node, or, with `DAPPOPS_METRICS=loopback`, whoever asks from this machine without a proxy between.
@@ -71,6 +71,14 @@ def routes(site: Any) -> Blueprint:
         body = counts.render(shown, counted=everything)
         return Response(
             body, content_type=metrics.MEDIA_TYPE, headers={"Cache-Control": "no-store", "Vary": "Authorization"}
+        )
+
+    @blueprint.get("/api/openapi.json")
+    def described() -> Response:
+        from engine.server.operations.openapi import document
+
+        return Response(
+            json.dumps(document()) + "\n", content_type="application/json", headers={"Cache-Control": "max-age=300"}
         )
 
     return blueprint

@@ -52,7 +52,7 @@ async def asked(request: Request, most: int) -> Asked | None:
 
     Raises Problem: 400 for what is missing, doubled or at odds, 405 for an update by GET, 413, 415.
     """
-    url = request.parameters if request.query else {}
+    url = request.parameters
     if request.method in ("GET", "HEAD"):
         if not url:
             return None

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BusyError, DappopsError
+from engine.errors import DappopsError
 from engine.graph.evaluating import error_of
 from engine.graph.gate import Refused
 from engine.replicas.client import Ask, Ended, Malformed
@@ -63,7 +63,8 @@ class Changing:
 
         if not self.front.settings.writable:
             raise Problem(
-                403, "read-only", "this server changes nothing", more={"remedy": "start it with --writable, or commit with `dappops update`"},
+                403, "read-only", "this server changes nothing",
+                more={"remedy": "start it with --writable, or commit with `dappops update`"},
             )  # fmt: skip
         return author_for(request.caller, self.front.settings, await self.front.known())
 

@@ -74,7 +74,7 @@ class Describing:
             return reply.status, await send_reply(send, reply, extra)
         if request.method not in ("GET", "HEAD"):
             raise Problem(405, "method", "a description is read", headers={"Allow": ALLOW})
-        given = request.parameters if request.query else {}
+        given = request.parameters
         asked = (given.get("format") or given.get("output") or [""])[0]
         chosen = choose(request.headers.get("accept", ""), asked, GRAPH)
         place = front.queries.admit(request.caller)

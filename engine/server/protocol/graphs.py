@@ -86,7 +86,7 @@ class Graphs:
     # -- names ------------------------------------------------------------------------------------------------------
     def named(self, request: Request) -> str | None:
         """The graph a request is about; DEFAULT, or None for the service itself. Problem 400 for a malformed name."""
-        given = request.parameters if request.query else {}
+        given = request.parameters
         if request.path in ("/graphs", "/graphs/"):
             graphs, default = given.get("graph", []), "default" in given
             if len(graphs) + default > 1:
@@ -128,7 +128,7 @@ class Graphs:
     # -- reading ----------------------------------------------------------------------------------------------------
     async def _get(self, request: Request, graph: str, send: Send) -> tuple[int, int]:
         front, caller = self.front, request.caller
-        given = request.parameters if request.query else {}
+        given = request.parameters
         chosen = choose(
             request.headers.get("accept", ""), (given.get("format") or given.get("output") or [""])[0], GRAPH
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from engine.server.problem import RETRY_SECONDS, Problem, of_error
 from engine.server.protocol import asking, tags
 from engine.server.protocol.messages import Gone, Headers, Reply, Request, Send
 from engine.server.protocol.negotiation import GRAPH, ROWS, Format, choose, likes_html
+from engine.server.protocol.proven import proven
 from engine.server.protocol.sending import COMMON, VARY, encoded, send_reply, send_stream, send_whole
 from reasoners.vocab import PREFIXES
 
@@ -145,23 +145,17 @@ class Querying:
             place.release()
 
     async def _answer(self, request: Request, audience: str, ask: Ask, regime: str, as_of: int | None) -> Answer:
-        """The answer, unless the client hangs up before there is one."""
-        asking_ = asyncio.ensure_future(self.front.replicas.ask(audience, ask, regime=regime, as_of=as_of))
-        done, _ = await asyncio.wait((asking_,), timeout=PATIENT)
-        if done:
-            return asking_.result()
-        left = asyncio.ensure_future(_left(request))
+        """The answer; Gone when the client hangs up before there is one, which ends the query."""
+        watch = _Watch(request)
         try:
-            await asyncio.wait((asking_, left), return_when=asyncio.FIRST_COMPLETED)
-            if asking_.done():
-                return asking_.result()
-            raise Gone
+            return await self.front.replicas.ask(audience, ask, regime=regime, as_of=as_of)
+        except asyncio.CancelledError:
+            if watch.left:
+                watch.forget()
+                raise Gone from None
+            raise
         finally:
-            left.cancel()
-            if not asking_.done():
-                asking_.cancel()
-                with suppress(asyncio.CancelledError, Ended, Malformed):
-                    await (await asking_).close()
+            watch.end()
 
     async def _expanded(self, asked: asking.Asked, audience: str, base: str, at: int | None) -> str:
         """The query with its clauses that search by meaning replaced by what was found."""
@@ -205,8 +199,6 @@ class Querying:
 
         The replica answers first, within bounds: what takes too long there is not begun in the owner.
         """
-        from engine.server.sparql import proven
-
         if request.caller.audience != PUBLIC or asked.as_of or asked.regime != asking.REGIMES[0] or self._standard:
             raise Problem(
                 400, "proof", "only answers from the public graphs, as they are now, are proven", more={"remedy": "leave out proof=1"},
@@ -246,7 +238,7 @@ class Querying:
                     raise of_error(error) from error
         finally:
             place.release()
-        body = proven(found).encode()
+        body = proven(found)
         return 200, await send_reply(
             send, Reply(200, body, "application/json", {"Cache-Control": "no-cache"}), self._extra(request),
             head=request.method == "HEAD",
@@ -259,10 +251,38 @@ async def _only_head(send: Send, headers: Headers) -> int:
     return 0
 
 
-async def _left(request: Request) -> None:
-    """Returns when the client has hung up."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class _Watch:
+    """Watches whether the client is still there, from the moment on that a query takes long."""
+
+    __slots__ = ("_request", "_task", "_timer", "_watcher", "left")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(PATIENT, self._begin)
+        self._watcher: asyncio.Task[None] | None = None
+        self.left = False
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def forget(self) -> None:
+        """The cancellation was meant for the query, not for the task."""
+        if self._task is not None:
+            self._task.uncancel()
+
+    def end(self) -> None:
+        """There is an answer, or an error."""
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
 
 
 def _shown(tag: str, request: Request) -> dict[str, str]:

@@ -14,9 +14,9 @@ from engine.catalogue.rdf_files import Document, read_document
 from engine.errors import BusyError, DappopsError, InputError, NotAvailableError
 from engine.graph.gate import is_coherence
 from reasoners.graph import memory_view
-from reasoners.validate import Result, Shapes, Validator, report
+from reasoners.validate import Result, Shapes, Validator
 from reasoners.validate.prose import Words, paragraph
-from reasoners.validate.reporting import Summary, as_csv, collect, summary_json
+from reasoners.validate.reporting import Summary, as_csv, as_text, collect, named, report_of, summary_json
 from reasoners.vocab import PREFIXES, SH
 
 RDF = {
@@ -133,7 +133,7 @@ def run(request: Request) -> Done:
     shapes = [same.get((p.name, p.body)) or _read(p, options.base, f"s{i}n") for i, p in enumerate(request.shapes)]
     data_triples = _all(data)
     shape_triples = _all(shapes)
-    parsed = Shapes.parse(shape_triples)
+    parsed = Shapes.parse(shape_triples, {p: n for d in reversed(shapes) for p, n in d.prefixes.items()})
     # Hierarchies are often part of the shapes' document: they say what the data means.
     triples = data_triples
     if options.inference != "none":
@@ -179,24 +179,15 @@ def _all(documents: Iterable[Document]) -> list[ox.Triple]:
 
 
 def written(summary: Summary, options: Options, shapes: Shapes, words: Words, prefixes: Mapping[str, str]) -> bytes:
-    """The report in one of `FORMATS` (`html` is written from `json` where templates are)."""
+    """The report in one of `FORMATS` (`html` is written from its JSON where templates are)."""
     del summary.results[MAX_RESULTS:]
     if options.format in RDF:
-        if not options.details:
-            summary.results[:] = [replace(r, details=()) for r in summary.results]
-        triples = report(summary.results, conforms=summary.conforms, shapes=shapes.graph, notes=summary.notes)
-        kind = RDF[options.format]
-        names = {
-            **{p: n for p, n in prefixes.items() if p},
-            "sh": SH.iri,
-            "xsd": PREFIXES["xsd"],
-            "rdfs": PREFIXES["rdfs"],
-        }
-        return ox.serialize(triples, format=kind, prefixes=names) or b""
+        graph = report_of(summary, shapes, details=options.details)
+        return ox.serialize(graph, format=RDF[options.format], prefixes=named(prefixes)) or b""
     if options.format == "csv":
         return as_csv(summary, words).encode()
     if options.format == "text":
-        return prose(summary, words).encode()
+        return as_text(summary, words).encode()
     told = summary_json(summary, words)
     if options.format == "html":
         told["sentences"] = [paragraph(r, words) for r in summary.results]
@@ -204,22 +195,3 @@ def written(summary: Summary, options: Options, shapes: Shapes, words: Words, pr
             [words.short(r.focus), "" if r.route is None else words.exact(r.route)] for r in summary.results
         ]
     return json.dumps(told, ensure_ascii=False).encode()
-
-
-def prose(summary: Summary, words: Words) -> str:
-    """The report as text for people: a headline, a paragraph a result under its group, what is not shown."""
-    if summary.conforms:
-        return "Everything is as it should be: no problems were found.\n"
-    n = summary.total
-    lines = [f"{n:,} problem{'s were' if n != 1 else ' was'} found."]
-    group = None
-    for r in summary.results:
-        if summary.grouped == "shape" and group != r.shape:
-            group = r.shape
-            lines += ["", f"By {words.thing(r.shape)}:"]
-        elif summary.grouped == "severity" and group != r.severity:
-            group = r.severity
-            lines += ["", f"{r.severity.value.rsplit('#', 1)[-1]}:"]
-        lines.append(f"- {paragraph(r, words)}")
-    lines += ["", *summary.notes] if summary.notes else []
-    return "\n".join(lines) + "\n"

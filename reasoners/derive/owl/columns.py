@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reasoners.derive.owl.relation import MASK, Facts, Keys, Relation, among
+from reasoners.derive.owl.relation import MASK, Facts, Keys, Relation, among, distinct
 from reasoners.derive.owl.rules import Atom, Rule
 
 MOST = 2_000_000  # rows of one step
@@ -214,7 +214,7 @@ def _by_predicate(facts: Facts, atoms: list[Atom], batch: Batch) -> Iterator[Bat
             yield from solve(facts, atoms, Batch({**batch.fixed, variable: number}, batch.columns, batch.rows))
         return
     assert not isinstance(p, int)
-    for number in np.unique(p).tolist():
+    for number in distinct(p).tolist():
         if number in facts.relations:
             chosen = batch.pick(p == number)
             columns = {v: c for v, c in chosen.columns.items() if v != variable}

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyoxigraph as ox
 
+from reasoners.derive.derivation import Derivation
 from reasoners.derive.owl import shown
 from reasoners.derive.owl.backward import TooMuch, retract
 from reasoners.derive.owl.datatypes import has_value, is_supported
 from reasoners.derive.owl.forward import Forward
-from reasoners.derive.owl.relation import Keys, Relation
+from reasoners.derive.owl.relation import Keys, Relation, distinct
 from reasoners.derive.owl.rules import SAME_AS, TYPE, Row
 from reasoners.derive.owl.state import Reason, State
 from reasoners.derive.owl.terms import Terms
@@ -38,11 +39,17 @@ class Rl:
         self._load((str(t.subject), str(t.predicate), str(t.object)) for t in triples)
 
     @classmethod
+    def blank(cls, terms: Terms | None = None) -> Rl:
+        """Nothing asserted and nothing derived, not even what follows from the axiomatic triples."""
+        out = cls.__new__(cls)
+        out.state, out.stated = State(terms), set()
+        out.forward = Forward(out.state)
+        return out
+
+    @classmethod
     def from_ntriples(cls, data: bytes) -> Rl:
         """From N-Triples as a serialiser writes them (one triple a line, single spaces): the quickest way in."""
-        out = cls.__new__(cls)
-        out.state, out.stated = State(), set()
-        out.forward = Forward(out.state)
+        out = cls.blank()
         lines = (line[:-2].split(" ", 2) for line in data.decode().split("\n") if line)
         out._load((s, p, o) for s, p, o in lines)
         return out
@@ -75,7 +82,7 @@ class Rl:
         asserted = self.state.asserted.relations
         while by_predicate:
             predicate, keys = by_predicate.popitem()
-            asserted[predicate] = Relation(np.unique(np.array(keys, dtype=np.int64)))
+            asserted[predicate] = Relation(distinct(np.array(keys, dtype=np.int64)))
         for axiom in self.state.axioms:
             if self.state.asserted.discard(axiom):
                 self.stated.add(axiom)
@@ -128,7 +135,7 @@ class Rl:
                 row = (k >> 32, p, k & 0xFFFFFFFF)
                 state.originals.setdefault(state.norm_row(row), set()).add(row)
             if changed.any():
-                facts = np.unique(facts)
+                facts = distinct(facts)
         held = state.facts.relations.get(q)
         if held is None:
             state.facts.relations[q] = Relation(facts)
@@ -151,6 +158,22 @@ class Rl:
         out, come = self.apply_rows(self.rows(removed), self.rows(added))
         terms = self.state.terms
         return list(terms.triples(out)), list(terms.triples(come))
+
+    def fork(self) -> Rl:
+        """A copy that can be changed apart; settled arrays are shared, so it costs what is recent and the classes."""
+        out = Rl.__new__(Rl)
+        own, copy = self.state, State(self.state.terms)
+        out.state = copy
+        copy.asserted = own.asserted.copy()
+        copy.facts.relations.update(own.facts.copy().relations)
+        copy.originals = {fact: set(rows) for fact, rows in own.originals.items()}
+        copy.rep = dict(own.rep)
+        copy.members = {rep: list(members) for rep, members in own.members.items()}
+        copy.reasons = {rep: list(reasons) for rep, reasons in own.reasons.items()}
+        copy.tied = None
+        out.stated = set(self.stated)
+        out.forward = Forward(copy, self.forward)
+        return out
 
     def apply_rows(self, removed: list[Row], added: list[Row]) -> tuple[list[Row], list[Row]]:
         """`apply` over numbers."""
@@ -272,6 +295,15 @@ class Rl:
         if s is None or o is None:
             return False
         return s == o if p == SAME_AS else (s, p, o) in self.state.facts
+
+    def explain(self, triple: ox.Triple) -> Derivation | None:
+        """One derivation of a triple of the closure, down to asserted triples; None when it is not entailed.
+
+        None, too, when none is found within bounds (see `explain`): the triple holds all the same.
+        """
+        from reasoners.derive.owl.explain import Explainer
+
+        return Explainer(self).triple(triple)
 
     def is_asserted(self, row: Row) -> bool:
         """Whether a triple is asserted as it stands."""

@@ -18,7 +18,7 @@ from reasoners.derive.owl.datatypes import has_value, is_supported
 from reasoners.derive.owl.join import Lookup
 from reasoners.derive.owl.join import solve as solve_one
 from reasoners.derive.owl.lists import Key, list_rules
-from reasoners.derive.owl.relation import MASK, Keys, among, swap
+from reasoners.derive.owl.relation import MASK, Keys, among, distinct, swap
 from reasoners.derive.owl.rules import (
     ALL_VALUES, CHAIN, DOMAIN, EQUIVALENT_CLASS, FIRST, INTERSECTION, KEY, RANGE, REST, SAME_AS, SUB_CLASS,
     SUB_PROPERTY, THING, TYPE, Index, Row, Rule, fill, fixed_rules, unify,
@@ -34,22 +34,34 @@ _LISTS = frozenset({INTERSECTION, CHAIN, KEY, FIRST, REST})
 class Forward:
     """The rules in force over one state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, like: Forward | None = None) -> None:
         self.state = state
-        rules = fixed_rules(state.terms)
-        self.fixed = [r for r in rules if r.head is not None]
-        self.clashes = [r for r in rules if r.head is None]
-        self.listed: dict[Key, Rule] = {}
-        self._body, self._head = Index(self.fixed), Index(self.fixed, heads=True)
-        self.lookup = Lookup(state.facts, self._body, self._head)
-        guards = [g for index in (self._body, self._head) for o in (*index.open, *index.open_type) for g in o.guards]
-        self._guarded = frozenset(p for p, _, _ in guards if p != TYPE)
-        self._guarded_classes = frozenset(o for p, _, o in guards if p == TYPE)
-        self.axioms_changed = self.lists_changed = True
-        self._typed: dict[int, int] = {}  # datatype whose literals are typed -> how many literals of the table are done
-        self.irregular = False  # an axiom about the vocabulary itself: deletions start afresh
+        if like is None:
+            rules = fixed_rules(state.terms)
+            self.fixed = [r for r in rules if r.head is not None]
+            self.clashes = [r for r in rules if r.head is None]
+            self.listed: dict[Key, Rule] = {}
+            self._index()
+            guards = [g for i in (self._body, self._head) for o in (*i.open, *i.open_type) for g in o.guards]
+            self._guarded = frozenset(p for p, _, _ in guards if p != TYPE)
+            self._guarded_classes = frozenset(o for p, _, o in guards if p == TYPE)
+        else:  # the rules of another, whose facts were copied
+            self.fixed, self.clashes, self.listed = like.fixed, like.clashes, like.listed
+            self._body, self._head = like._body, like._head
+            self.lookup = Lookup(state.facts, self._body, self._head)
+            self._guarded, self._guarded_classes = like._guarded, like._guarded_classes
+        self.axioms_changed = self.lists_changed = like is None
+        # datatype whose literals are typed -> how many literals of the table are done
+        self._typed: dict[int, int] = dict(like._typed) if like else {}
+        self.irregular = like is not None and like.irregular  # an axiom about the vocabulary: deletions start afresh
         self.vocabulary_merged = False  # the rules mention terms that are no longer representatives
-        self.reflexive = False  # owl:sameAs is read by an axiom: each term's equality to itself is a fact
+        # owl:sameAs is read by an axiom: each term's equality to itself is a fact
+        self.reflexive = like is not None and like.reflexive
+
+    def _index(self) -> None:
+        rules = [*self.fixed, *self.listed.values()]
+        self._body, self._head = Index(rules), Index(rules, heads=True)
+        self.lookup = Lookup(self.state.facts, self._body, self._head)
 
     # -- changes that matter to the rules themselves ------------------------------------------------------------------------
     def notice(self, fact: Row) -> None:
@@ -89,15 +101,18 @@ class Forward:
         self._settle()
 
     def _follow(self, facts: list[Row]) -> None:
-        if len(facts) <= FEW:
+        if len(facts) <= FEW or self.state.records is not None:
             self._one_by_one(deque(facts))
         else:
-            self.rounds(_delta(facts))
+            self.rounds(_delta([fact for fact in facts if fact in self.state.facts]))  # less what a merge rewrote
 
     def _settle(self) -> None:
         """What new lists, newly used datatypes and equality itself add, until nothing does."""
         while True:
             fresh = self._follow_lists() if self.lists_changed else []
+            if fresh and self.state.records is not None:
+                self._one_by_one(self._whole_noted(fresh))
+                continue
             if fresh:
                 self.rounds(self._whole(fresh))
                 continue
@@ -130,6 +145,14 @@ class Forward:
                 self._emit(rule, batch, new, pairs)
         return self._absorb(new, pairs)
 
+    def _whole_noted(self, rules: Iterable[Rule]) -> deque[Row]:
+        queue: deque[Row] = deque()
+        for rule in rules:
+            for env in list(solve_one(self.state.facts, rule.body, [-1] * rule.variables)):
+                if rule.holds(env):
+                    self._conclude(rule, env, queue)
+        return queue
+
     # -- columns --------------------------------------------------------------------------------------------------------------
     def rounds(self, delta: Delta) -> None:
         """Join what is new with everything, until nothing is."""
@@ -152,7 +175,7 @@ class Forward:
         out = list(self._body.plain.get(p, ()))
         if p == TYPE:
             out += [(g.rule, g.place) for g in self._body.open_type]
-            for c in self._body.typed.keys() & set(np.unique(back >> 32).tolist()):
+            for c in self._body.typed.keys() & set(distinct(back >> 32).tolist()):
                 out += self._body.typed[c]
         return out + self.lookup._open(False, False, p)
 
@@ -164,7 +187,7 @@ class Forward:
         s, p, o = rule.head
         predicate = batch.get(p)
         assert predicate is not None
-        for number in [predicate] if isinstance(predicate, int) else np.unique(predicate).tolist():
+        for number in [predicate] if isinstance(predicate, int) else distinct(predicate).tolist():
             part = batch if isinstance(predicate, int) else batch.pick(predicate == number)
             if number == SAME_AS:
                 part = part.pick(column(part, s) != column(part, o))
@@ -175,7 +198,7 @@ class Forward:
 
     def _keep(self, p: int, keys: Keys, new: dict[int, list[Keys]]) -> None:
         relation = self.state.facts.relations.get(p)
-        keys = np.unique(keys)
+        keys = distinct(keys)
         if relation is not None:
             keys = keys[~among(relation.keys, keys)]
         if len(keys):
@@ -186,7 +209,7 @@ class Forward:
         state = self.state
         delta: Delta = {}
         for p, found in new.items():
-            fresh = state.facts.relation(p).extend(np.unique(np.concatenate(found)) if len(found) > 1 else found[0])
+            fresh = state.facts.relation(p).extend(distinct(np.concatenate(found)) if len(found) > 1 else found[0])
             if len(fresh):
                 delta[p] = fresh
                 self._notice_keys(p, fresh)
@@ -196,7 +219,7 @@ class Forward:
                 gone = np.isin(keys >> 32, losers) | np.isin(keys & MASK, losers)
                 delta[p] = keys[~gone] if p not in losers else keys[:0]
             for p, keys in self._rewrite_all(losers).items():
-                delta[p] = np.unique(np.concatenate((delta.get(p, keys[:0]), keys)))
+                delta[p] = distinct(np.concatenate((delta.get(p, keys[:0]), keys)))
         return {p: keys for p, keys in delta.items() if len(keys)}
 
     def _notice_keys(self, p: int, keys: Keys) -> None:
@@ -243,6 +266,7 @@ class Forward:
             rows = [fact for term in losers for fact in state.facts.mentioning(term)]
             return _delta(self._rewritten(rows))
         state.tied = None
+        winners = list({state.norm(term) for term in losers})
         remap = np.arange(len(state.terms), dtype=np.int64)
         for term, rep in state.rep.items():
             remap[term] = rep
@@ -251,6 +275,10 @@ class Forward:
             keys = relation.keys
             mapped = (remap[keys >> 32] << 32) | remap[keys & MASK]
             changed = np.ones(len(keys), dtype=np.bool_) if p in state.rep else mapped != keys
+            if state.touched is not None:  # what mentions a winner will be shown for more terms
+                wider = keys if p in winners else keys[np.isin(keys >> 32, winners) | np.isin(keys & MASK, winners)]
+                for k in wider.tolist():
+                    state.touched.setdefault((k >> 32, p, k & MASK), True)
             if not changed.any():
                 continue
             gone = keys[changed]
@@ -266,16 +294,16 @@ class Forward:
             if q == SAME_AS:
                 rows += [(k >> 32, p, k & MASK) for k in gone.tolist()]
                 continue
-            fresh = state.facts.relation(q).extend(np.unique(mapped[changed]))
+            fresh = state.facts.relation(q).extend(distinct(mapped[changed]))
             self._notice_keys(q, fresh)
-            out[q] = np.unique(np.concatenate((out[q], fresh))) if q in out else fresh
+            out[q] = distinct(np.concatenate((out[q], fresh))) if q in out else fresh
         self._notice_all()
         if rows:  # a predicate became equal to owl:sameAs
             self.irregular = True
             found = [state.unite(Reason(s, o, "eq-rep-p", ((s, p, o),))) for s, p, o in rows]
             more = [united[1] for united in found if united is not None]
             for p, keys in (self._rewrite_all(more) if more else {}).items():
-                out[p] = np.unique(np.concatenate((out.get(p, keys[:0]), keys)))
+                out[p] = distinct(np.concatenate((out.get(p, keys[:0]), keys)))
             out = {p: keys[among(state.facts.relation(p).keys, keys)] for p, keys in out.items()}
         return out
 
@@ -297,9 +325,10 @@ class Forward:
     def _one_by_one(self, queue: deque[Row]) -> None:
         state = self.state
         facts, lookup = state.facts, self.lookup
-        many = len(facts) > MANY
+        noted = state.records is not None
+        many = len(facts) > MANY and not noted
         while queue:
-            if len(queue) > 8 * FEW:
+            if len(queue) > 8 * FEW and not noted:
                 self.rounds(_delta([row for row in queue if row in facts]))
                 return
             row = queue.popleft()
@@ -309,9 +338,10 @@ class Forward:
                 env = unify(rule.body[place], row, rule.variables)
                 if env is None:
                     continue
+                if row not in facts:
+                    break  # rewritten by a merge: what it became is in the queue
                 if many and rule.data and place not in rule.data:
-                    if self._by_columns(rule, place, row, queue):
-                        break  # equalities changed: the row is joined again
+                    self._by_columns(rule, place, row, queue)
                     continue
                 for found in list(solve_one(facts, rule.rests[place], env)):
                     if rule.holds(found):
@@ -351,21 +381,17 @@ class Forward:
             elif self.put(new):
                 queue.append(new)
 
-    def _by_columns(self, rule: Rule, place: int, row: Row, queue: deque[Row]) -> bool:
+    def _by_columns(self, rule: Rule, place: int, row: Row, queue: deque[Row]) -> None:
         keys = np.array([row[0] << 32 | row[2]], dtype=np.int64)
         batch = columns.matching(rule.body[place], keys, swap(keys), row[1])
         if batch is None:
-            return False
+            return
         new: dict[int, list[Keys]] = {}
         pairs: list[tuple[Rule, Batch]] = []
         for found in columns.solve(self.state.facts, rule.rests[place], batch):
             self._emit(rule, found, new, pairs)
         delta = self._absorb(new, pairs)
         queue.extend((k >> 32, p, k & MASK) for p, found_ in delta.items() for k in found_.tolist())
-        if pairs and row in self.state.facts:
-            queue.append(row)
-            return bool(delta) or row not in self.state.facts
-        return False
 
     # -- lists, datatypes, equality ----------------------------------------------------------------------------------------------
     def _follow_lists(self) -> list[Rule]:
@@ -375,26 +401,16 @@ class Forward:
         fresh = [rule for key, rule in found.items() if key not in self.listed]
         if len(found) == len(self.listed) and not fresh:
             return []
-        kept = all(key in found for key in self.listed)
         self.listed = {key: self.listed.get(key, rule) for key, rule in found.items()}
-        if kept:
-            for rule in fresh:
-                self._body.add(rule)
-                self._head.add(rule, heads=True)
-        else:
-            rules = [*self.fixed, *self.listed.values()]
-            self._body, self._head = Index(rules), Index(rules, heads=True)
-            self.lookup = Lookup(self.state.facts, self._body, self._head)
+        self._index()
         return fresh
 
     def _read_rules_again(self) -> None:
         """Terms of the vocabulary were made equal: the rules over their representatives."""
         self.vocabulary_merged = False
         self.fixed, self.clashes = [_mapped(r, self.state) for r in self.fixed], [_mapped(r, self.state) for r in self.clashes]
-        rules = [*self.fixed, *self.listed.values()]
-        self._body, self._head = Index(rules), Index(rules, heads=True)
-        self.lookup = Lookup(self.state.facts, self._body, self._head)
-        self.rounds(self._whole(rules))
+        self._index()
+        self.rounds(self._whole([*self.fixed, *self.listed.values()]))
 
     def _types_of_literals(self, *, known_only: bool = False) -> list[Row]:
         """dt-type2 for the datatypes that some axiom reads: the other types of literals nobody can see."""
@@ -464,7 +480,7 @@ class Forward:
             terms.add(p)
             if p != SAME_AS:
                 for keys in (relation.keys >> 32, relation.keys & MASK):
-                    terms.update(np.unique(keys).tolist())
+                    terms.update(distinct(keys).tolist())
         return [(t, SAME_AS, t) for t in terms]
 
 
@@ -481,4 +497,4 @@ def _delta(rows: Iterable[Row]) -> Delta:
     by_predicate: dict[int, list[int]] = {}
     for s, p, o in rows:
         by_predicate.setdefault(p, []).append(s << 32 | o)
-    return {p: np.unique(np.array(keys, dtype=np.int64)) for p, keys in by_predicate.items()}
+    return {p: distinct(np.array(keys, dtype=np.int64)) for p, keys in by_predicate.items()}

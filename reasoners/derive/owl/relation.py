@@ -7,7 +7,7 @@ Memory: 16 bytes a pair settled (8 while nobody looked by object), about 300 a r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,17 @@ _RECENT = 4096  # recent changes above this, and above an eighth of the pairs, a
 def swap(keys: Keys) -> Keys:
     """The same pairs with the halves exchanged, in the order given."""
     return ((keys & MASK) << 32) | (keys >> 32)
+
+
+def distinct(keys: Keys) -> Keys:
+    """Sorted, without duplicates (some times faster than np.unique, which hashes)."""
+    if len(keys) < 2:
+        return keys
+    keys = np.sort(keys)
+    keep = np.empty(len(keys), dtype=np.bool_)
+    keep[0] = True
+    np.not_equal(keys[1:], keys[:-1], out=keep[1:])
+    return keys if bool(keep.all()) else keys[keep]
 
 
 def among(sorted_keys: Keys, keys: Keys) -> NDArray[np.bool_]:
@@ -220,11 +231,6 @@ class Relation:
     def size(self) -> int:
         """Bytes held, estimated."""
         return self._keys.nbytes + (self._back.nbytes if self._back is not None else 0) + 300 * self._recent
-
-
-def from_pairs(pairs: Iterable[tuple[int, int]]) -> Keys:
-    """Sorted, distinct keys of pairs."""
-    return np.unique(np.fromiter((s << 32 | o for s, o in pairs), np.int64))
 
 
 class Facts:

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from reasoners.derive.owl.relation import EMPTY, MASK, Keys
+from reasoners.derive.owl.relation import EMPTY, MASK, Keys, distinct
 from reasoners.derive.owl.rules import CELL_OF, SAME_AS, Row
 from reasoners.derive.owl.state import State
 
@@ -84,8 +84,8 @@ def show_all(state: State) -> dict[int, Keys]:
     for s_, o_ in state.asserted.relation(SAME_AS):
         extra.setdefault(SAME_AS, []).append(s_ << 32 | o_)
     for p, found in extra.items():
-        out.setdefault(p, []).append(np.unique(np.array(found, dtype=np.int64)))
-    return {p: parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)) for p, parts in out.items()}
+        out.setdefault(p, []).append(distinct(np.array(found, dtype=np.int64)))
+    return {p: parts[0] if len(parts) == 1 else distinct(np.concatenate(parts)) for p, parts in out.items()}
 
 
 def changes(state: State) -> tuple[list[Row], list[Row]]:

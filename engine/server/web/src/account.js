@@ -1,17 +1,27 @@
 // Signing in: with a token somebody gave, or with a wallet of the browser (EIP-1193) that signs the message of EIP-4361.
+// A wallet's session is the server's cookie, which no script can read; a pasted token is kept for this tab.
 const KEY = "dappops.token";
 
 export const account = (place, say) => {
-  let kept = null;
-  try { kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null"); } catch { /* no storage: signed in for this page only */ }
-  if (kept?.until && Date.parse(kept.until) < Date.now()) kept = null;
+  let token = "", session = null;
+  try { token = sessionStorage.getItem(KEY) ?? ""; } catch { /* no storage: signed in for this page only */ }
 
   const keep = (fresh) => {
-    kept = fresh;
+    token = fresh;
     try {
-      if (fresh) sessionStorage.setItem(KEY, JSON.stringify(fresh));
+      if (fresh) sessionStorage.setItem(KEY, fresh);
       else sessionStorage.removeItem(KEY);
     } catch { /* no storage */ }
+  };
+  const headers = () => (token ? { Authorization: "Bearer " + token } : session?.csrf ? { "X-CSRF-Token": session.csrf } : {});
+  const look = async () => {
+    const answer = await fetch("/api/me", { headers: { Accept: "application/json", ...headers() } });
+    if (answer.status === 401) {
+      keep("");
+      say("the token does not hold, or has run out", true);
+    }
+    const told = answer.ok ? await answer.json() : {};
+    session = told.address ? told : null;
     draw();
   };
   const button = (text, act) => {
@@ -27,11 +37,16 @@ export const account = (place, say) => {
     return made;
   };
   const draw = () => {
-    if (kept) {
+    if (session) {
       const name = document.createElement("span");
-      name.textContent = kept.address ? `Signed in as ${kept.address.slice(0, 6)}…${kept.address.slice(-4)}` : "Signed in with a token";
-      name.title = kept.address ?? "";
-      place.replaceChildren(name, button("Sign out", async () => signOut(kept, keep)));
+      name.textContent = `Signed in as ${session.address.slice(0, 6)}…${session.address.slice(-4)}`;
+      name.title = session.address;
+      place.replaceChildren(name, button("Sign out", async () => {
+        await post("/api/sign-out", {}, headers());
+        keep("");
+        session = null;
+        draw();
+      }));
       return;
     }
     const field = document.createElement("input");
@@ -43,7 +58,9 @@ export const account = (place, say) => {
     label.htmlFor = "token";
     label.textContent = "Token";
     const use = async () => {
-      if (field.value.trim()) keep({ token: field.value.trim() });
+      if (!field.value.trim()) return;
+      keep(field.value.trim());
+      await look();
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") {
@@ -52,16 +69,19 @@ export const account = (place, say) => {
       }
     });
     const parts = [label, field, button("Use it", use)];
-    if (globalThis.ethereum?.request) parts.push(button("Sign in with the wallet", async () => keep(await withWallet(globalThis.ethereum))));
+    if (globalThis.ethereum?.request) parts.push(button("Sign in with the wallet", async () => {
+      await withWallet(globalThis.ethereum);
+      await look();
+    }));
     place.replaceChildren(...parts);
   };
   draw();
-  return { token: () => kept?.token ?? "" };
+  const ready = look().catch(() => { /* no answer: not signed in */ });
+  return { ready, headers };
 };
 
-const post = async (path, body, token) => {
-  const headers = { "Content-Type": "application/json", Accept: "application/json" };
-  if (token) headers.Authorization = "Bearer " + token;
+const post = async (path, body, more = {}) => {
+  const headers = { "Content-Type": "application/json", Accept: "application/json", ...more };
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   const told = answer.status === 204 ? {} : await answer.json();
   if (!answer.ok) throw new Error(told.detail ?? told.title ?? answer.statusText);
@@ -70,14 +90,8 @@ const post = async (path, body, token) => {
 
 const withWallet = async (wallet) => {
   const [address] = await wallet.request({ method: "eth_requestAccounts" });
-  const { message } = await post("/api/login/challenge", { address });
+  const { message } = await post("/api/sign-in/nonce", { address });
   const bytes = "0x" + [...new TextEncoder().encode(message)].map((b) => b.toString(16).padStart(2, "0")).join("");
   const signature = await wallet.request({ method: "personal_sign", params: [bytes, address] });
-  const told = await post("/api/login", { message, signature });
-  return { token: told.token, address: told.address ?? address.toLowerCase(), until: told.expires };
-};
-
-const signOut = async (kept, keep) => {
-  try { await post("/api/logout", {}, kept.token); } catch { /* it ends by itself */ }
-  keep(null);
+  return post("/api/sign-in", { message, signature });
 };

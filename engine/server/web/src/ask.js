@@ -12,9 +12,8 @@ export class Refusal extends Error {
   }
 }
 
-export const send = async (text, accept, { signal, token }) => {
-  const headers = { Accept: accept, "Content-Type": "application/x-www-form-urlencoded" };
-  if (token) headers.Authorization = "Bearer " + token;
+export const send = async (text, accept, { signal, who }) => {
+  const headers = { Accept: accept, "Content-Type": "application/x-www-form-urlencoded", ...who };
   const answer = await fetch("/sparql", { method: "POST", headers, body: new URLSearchParams({ query: text }), signal });
   if (!answer.ok) {
     const told = await answer.text();
@@ -26,9 +25,9 @@ export const send = async (text, accept, { signal, token }) => {
 };
 
 // -> {kind: "rows", names, rows} | {kind: "truth", value} | {kind: "graph", triples}; `cut` when there was more
-export const ask = async (text, { signal, token, progress }) => {
+export const ask = async (text, { signal, who, progress }) => {
   const stop = new AbortController();
-  const answer = await send(text, `${ROWS}, ${TRIPLES};q=0.9`, { signal: AbortSignal.any([signal, stop.signal]), token });
+  const answer = await send(text, `${ROWS}, ${TRIPLES};q=0.9`, { signal: AbortSignal.any([signal, stop.signal]), who });
   const kind = (answer.headers.get("Content-Type") ?? "").split(";")[0].trim();
   const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   const read = kind === TRIPLES ? readTriples : readRows;

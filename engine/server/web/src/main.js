@@ -51,7 +51,8 @@ async function run() {
   remember(text);
   listPast();
   try {
-    const found = await ask(text, { signal: mine.signal, token: who.token(), progress: (n) => { count = n; } });
+    await who.ready;
+    const found = await ask(text, { signal: mine.signal, who: who.headers(), progress: (n) => { count = n; } });
     answer = { ...found, text };
     clearInterval(clock);
     say(`${countOf(found)} in ${took()}`);
@@ -200,7 +201,7 @@ function saver(format) {
   made.addEventListener("click", async () => {
     made.disabled = true;
     try {
-      await download(answer.text, format, { token: who.token() });
+      await download(answer.text, format, { who: who.headers() });
       say(`saved as ${format[0]}`);
     } catch (error) {
       say(`not saved: ${error.message}`, true);
