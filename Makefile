@@ -9,7 +9,7 @@ HOST_PACKAGES := pocl-opencl-icd ocl-icd-libopencl1 bubblewrap crun iproute2 nft
 export DAPPOPS_HOST_PACKAGES ?= yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup host run test test-all lint bench docs lock clean
+.PHONY: help setup host page run test test-all lint bench docs lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,19 @@ $(VENV)/.ready: requirements.lock requirements-torch.txt pyproject.toml
 contracts/node_modules/.ready: contracts/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix contracts --silent --no-progress && touch $@; \
 	else echo "no npm: tests of contracts and of external chains will be skipped"; fi
+
+# Editor, map and graph of the query page, bundled; without npm the page is a plain box and says so
+engine/server/static/built/.ready: engine/server/web/package-lock.json engine/server/web/build.mjs $(wildcard engine/server/web/src/*)
+	@if command -v npm >/dev/null; then npm ci --prefix engine/server/web --silent --no-progress \
+	  && npm run --prefix engine/server/web --silent build && touch $@; \
+	else echo "no npm: the query page is not built, its plain box works"; fi
+
+page: engine/server/static/built/.ready ## build the query page (Node.js with npm)
+
+# JavaScript clients that the tests ask the endpoint with
+tests/clients/js/node_modules/.ready: tests/clients/js/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/clients/js --silent --no-progress && touch $@; \
+	else echo "no npm: the JavaScript clients will not be tried"; fi
 
 setup: $(VENV)/.ready ## create the virtual environment from the lock file
 

@@ -307,10 +307,17 @@ def _unread(server: Server, query: str, ended: threading.Event) -> None:
 def measure(plan: Plan, mine: Server, theirs: Server, queries: Sequence[str]) -> dict[str, Any]:
     """Both in turn, `rounds` times; medians, and the ratio of each round's neighbours."""
     runs: dict[str, list[dict[str, float]]] = {mine.name: [], theirs.name: []}
+    for server in (mine, theirs):
+        warm(plan, server, queries)
     for turn in range(plan.rounds):
         for server in (mine, theirs) if turn % 2 == 0 else (theirs, mine):
             runs[server.name].append(load(plan, server, queries))
     return summary(runs[mine.name], runs[theirs.name])
+
+
+def warm(plan: Plan, server: Server, queries: Sequence[str]) -> None:
+    """Some load before the clock runs: workers are forked, pages are touched."""
+    load(Plan(**{**vars(plan), "seconds": min(2.0, plan.seconds)}), server, queries)
 
 
 def summary(mine: list[dict[str, float]], theirs: list[dict[str, float]]) -> dict[str, Any]:
@@ -369,6 +376,7 @@ def beside(plan: Plan, sets: dict[str, list[str]]) -> dict[str, Any]:
         for who, begin in start.items():
             alone, under, outcomes = [], [], Counter[str]()
             with begin() as server:
+                warm(plan, server, sets[name])
                 alone = [load(plan, server, sets[name]) for _ in range(plan.rounds)]
                 with runaways(server) as outcomes:
                     under = [load(plan, server, sets[name]) for _ in range(plan.rounds)]

@@ -174,6 +174,7 @@ async def main() -> None:
         began = time.perf_counter()
         path = str(folder / "z")
         forked = await Forking.load({"file": str(folder / "data.nt"), "tx": 1, "version": 1, "etag": "e"}, path, None)
+        await forked.open()
         found: dict[str, Any] = {"triples": triples, "ready_s": time.perf_counter() - began, "queries": {}}
         try:
             for label, text in QUERIES.items():

@@ -85,11 +85,12 @@ def difference(
     guesses = [was, *map(statements, untouched)]
     base = min(guesses, key=lambda g: len(g.triples.keys() ^ is_.triples.keys()))
     gone = {k for k in was.triples if k not in is_.triples and k in base.triples and not _noise_gone(k, is_)}
-    come = [k for k in is_.triples if k not in was.triples and k not in base.triples and not _noise_come(k, was)]
     lost = sum(k not in is_.triples and k not in base.triples for k in was.triples)
     stay = {t for k, held in was.triples.items() if k not in gone for t in held}
+    known = {str(x) for t in stay for x in (t.subject, t.predicate, t.object) if isinstance(x, ox.NamedNode)}
+    come = [k for k in is_.triples if k not in was.triples and k not in base.triples and not _noise_come(k, known)]
     removed = {t for k in gone for t in was.triples[k]} - stay
-    added = {t for k in come for t in is_.triples[k]}
+    added = {canonical_triple(t) for k in come for t in is_.triples[k]}
     return Difference(tuple(sorted(removed, key=str)), tuple(sorted(added, key=str)), lost)
 
 
@@ -98,11 +99,11 @@ def statements(triples: Iterable[ox.Triple]) -> Statements:
     return _Graph(triples).statements()
 
 
-def _noise_come(key: Key, was: Statements) -> bool:
-    """Whether a new statement is what an editor adds by itself."""
+def _noise_come(key: Key, known: set[str]) -> bool:
+    """Whether a new statement is what an editor adds by itself. `known`: names in what stays of the graph."""
     kind, *parts = key
     if kind == "declare":
-        return parts[0] in was.terms or parts[0].startswith(RESERVED)
+        return parts[0] in known or parts[0].startswith(RESERVED)
     return kind == "anonymous header"
 
 

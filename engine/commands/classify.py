@@ -123,11 +123,11 @@ def _classified(
     from engine import cache
     from engine.catalogue.ontologies import java_classes
     from engine.graph.labels import stable_labels
-    from reasoners.classify import Classification, classify
+    from reasoners.classify import VERSION, Classification, classify
 
     folder = cache.folder()
     kept = None if folder is None or not use_cache else cache.Files(folder.parent / "classify")
-    key = f"classify {every}\n" + "\n".join(sorted(map(str, stable_labels(triples, limit=1_000_000))))
+    key = f"classify {every} {VERSION}\n" + "\n".join(sorted(map(str, stable_labels(triples, limit=1_000_000))))
     known = None if kept is None else kept.get(key)
     if known is not None:
         try:

@@ -31,7 +31,12 @@ def explain_triple(
         names = ("subject", "predicate", "object")
         given = {n: str(the_term(kb, text)) for n, text in zip(names, terms, strict=True)}
         told = kb.call(
-            "why_triple", **given, regime=regime, depth=depth, alternatives=ALTERNATIVES if every else 1, reader=kb.author
+            "why_triple",
+            **given,
+            regime=regime,
+            depth=depth,
+            alternatives=ALTERNATIVES if every else 1,
+            reader=kb.author,
         )
     if format_ == "turtle" and told["holds"]:
         context.emit(told, lambda: click.echo(turtle(told), nl=False))
@@ -93,7 +98,11 @@ def shown(text: str) -> str:
     """A triple with short names."""
     (triple,) = decode_triples(text + " .")
     obj = triple.object
-    written = str(obj) if isinstance(obj, ox.Literal) and obj.datatype.value.endswith(("string", "langString")) else short(obj)
+    written = (
+        str(obj)
+        if isinstance(obj, ox.Literal) and obj.datatype.value.endswith(("string", "langString"))
+        else short(obj)
+    )
     return f"{short(triple.subject)} {short(triple.predicate)} {written}"
 
 
@@ -118,7 +127,9 @@ def show_absent(told: Json) -> None:
     for item in told["inert"]:
         line(f"  stated in {short(item['graph'])}, without effect: {item['why']}")
     for item in told["rules"]:
-        line(f"  {short(item['rule'])} ({item['label']}) would conclude it: {item['held']} of {item['parts']} parts hold")
+        line(
+            f"  {short(item['rule'])} ({item['label']}) would conclude it: {item['held']} of {item['parts']} parts hold"
+        )
         line(f"    it lacks: {readable(item['missing'])}")
         for text in item["found"]:
             line(f"    there is: {shown(text)}")

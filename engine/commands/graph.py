@@ -365,7 +365,10 @@ def rules(context: Context, example: bool, resume: str | None) -> None:
         table("", columns, [cell[: len(columns)] for cell in cells], right=["derived"])
         for row in rows:
             if row["suspended"]:
-                line(f"suspended: {short(row['iri'])} since {row['suspended']['since']}: {row['suspended']['because']}", style="red")
+                line(
+                    f"suspended: {short(row['iri'])} since {row['suspended']['since']}: {row['suspended']['because']}",
+                    style="red",
+                )
                 line(f"  dappops rules --resume {row['iri']}  tries it again")
         line("`dappops show RULE` prints the text of a rule, `dappops rules --example` a file to start from")
 

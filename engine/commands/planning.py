@@ -181,7 +181,13 @@ def show_conflict(conflict: dict[str, Any]) -> None:
 )
 @click.option("--all", "every", is_flag=True, help="Of a triple: other derivations, too (20 at most).")
 @click.option("--depth", type=click.IntRange(1, 80), default=40, show_default=True, help="Of a triple: steps followed.")
-@click.option("--format", "format_", type=click.Choice(["text", "turtle"]), default="text", help="Of a triple: as a tree, or RDF (PROV-O).")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "turtle"]),
+    default="text",
+    help="Of a triple: as a tree, or RDF (PROV-O).",
+)
 def why(
     context: Context, what: tuple[str, ...], unit: str | None, regime: str, every: bool, depth: int, format_: str
 ) -> None:

@@ -221,6 +221,7 @@ class Attempt:
         for part in self.parts:
             if part.removed:
                 gate.integrity.affected(kernel.own_view(part.info), part.removed, integrity[part.info.iri])
+        consistency_before = gate.consistency
         base = self.base_delta()
         pending = Pending()
         if base.removed:
@@ -249,6 +250,11 @@ class Attempt:
                     gate.integrity.affected(view, part.added, affected)
                 found = gate.integrity.check(view, affected, focus)
             blocking = [r for r in found if r.severity == SH.Violation]
+            if not blocking:
+                if not kernel.in_force(part.info):
+                    blocking = gate.consistency.refused(view, part.added, part.removed)
+                elif policy_changed:
+                    blocking = gate.consistency.brought(consistency_before)
             if blocking:
                 raise Refused(part.info.iri, sorted(blocking, key=lambda r: (str(r.focus), str(r.path), str(r.shape))))
             results += found

@@ -57,11 +57,18 @@ def evaluate_here(store: ox.Store, plan: str) -> bytes:
 
 def _update(store: ox.Store, plan: Json) -> Outcome:
     using = plan.get("using")
-    return evaluate_update(
+    found = evaluate_update(
         plan["text"], store, _scope(store, plan), overlay=SnapshotOverlay(store, union=plan["dataset"] != STANDARD),
         base=plan.get("base") or None, prefixes=plan.get("prefixes") or None,
         using=(tuple(using[0]), tuple(using[1])) if using else None,
     )  # fmt: skip
+    others = [graph for graph in found.changes if plan.get("only") and graph != plan["graph"]]
+    if others:
+        raise InputError(
+            f"this would change <{others[0]}> too", rule="a graph's own address changes that graph only",
+            remedy="leave GRAPH out, or send the update to /sparql",
+        )  # fmt: skip
+    return found
 
 
 def _scope(store: ox.Store, plan: Json) -> Scope:

@@ -7,14 +7,14 @@ and of asserted graphs those that it may read. Whoever asks about anything else 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import pyoxigraph as ox
 
-from engine.errors import InputError, NotAvailableError, did_you_mean
+from engine.errors import InputError, did_you_mean
 from engine.graph import names
 from engine.graph.audiences import PUBLIC, audience_named, key_of, private_graphs
 from engine.graph.authority import why_inert
@@ -51,7 +51,7 @@ def why_triple(kernel: Kernel, params: Json, caller: Caller) -> Json:
         explainer = state.explainer(kernel, depth)
         told = _Telling(kernel, state, bool(params.get("positions", True)))
         if regime == "full":
-            found = _full(kernel, state, explainer, triple, wanted)
+            found = _full(kernel, explainer, triple, wanted)
         else:
             found = explainer.explain(triple, wanted)
         out: Json = {
@@ -82,7 +82,7 @@ class _State:
         self.view = View(store)
 
     def holders(self, triple: ox.Triple) -> Iterator[str]:
-        found = self.store.quads_for_pattern(triple.subject, triple.predicate, triple.object, None)  # type: ignore[arg-type]
+        found = self.store.quads_for_pattern(triple.subject, triple.predicate, triple.object, None)
         return (q.graph_name.value for q in found if isinstance(q.graph_name, ox.NamedNode))
 
     def asserted_in(self, triple: ox.Triple) -> list[str]:
@@ -108,7 +108,9 @@ def _state(kernel: Kernel, params: Json) -> Iterator[_State]:
     """The state that the asker may see, held still while it is looked at."""
     with kernel.lock.held():
         reader = str(params.get("reader") or "").lower()
-        graphs = private_graphs(kernel, reader) if reader else audience_named(kernel, str(params.get("audience") or PUBLIC))
+        graphs = (
+            private_graphs(kernel, reader) if reader else audience_named(kernel, str(params.get("audience") or PUBLIC))
+        )
         if graphs is None:
             raise InputError(f"no audience {params['audience']!r}", remedy="ask for the reader's with `audience`")
         rules = [r for r in kernel.gate.rules if r.purpose == "derive"]
@@ -124,15 +126,13 @@ def _state(kernel: Kernel, params: Json) -> Iterator[_State]:
         yield _State(followed.view.store.store, readable, rules)
 
 
-def _full(kernel: Kernel, state: _State, explainer: Explainer, triple: ox.Triple, wanted: int) -> list[Derivation]:
-    """Derivations in OWL 2 RL, whose leaves are followed on through the rules of the policy."""
-    found: list[Derivation] = explainer.explain(triple, wanted)
+def _full(kernel: Kernel, explainer: Explainer, triple: ox.Triple, wanted: int) -> list[Derivation]:
+    """Derivations in OWL 2 RL over the public closure, whose leaves are followed on through the rules of the policy."""
+    found = explainer.explain(triple, wanted)
     if found:
         return found
-    explain: Callable[[Kernel, ox.Triple, int], list[Derivation]] | None = getattr(kernel.full, "explain", None)
-    if explain is None:
-        raise NotAvailableError("this regime cannot explain its conclusions", remedy="ask in the regime `hierarchy`")
-    return [_grafted(d, explainer) for d in explain(kernel, triple, wanted)]
+    entailed = kernel.full.explain(kernel, triple)
+    return [] if entailed is None else [_grafted(entailed, explainer)]
 
 
 def _grafted(one: Derivation, explainer: Explainer) -> Derivation:

@@ -16,6 +16,7 @@ import pyoxigraph as ox
 
 from engine.errors import InputError
 from engine.graph import names
+from engine.graph.consistency import Consistency
 from engine.graph.hashing import keccak256
 from reasoners.derive import Budget, Deriver, Rule, check_rule, parse_rules
 from reasoners.graph import Term, View
@@ -129,6 +130,13 @@ class Gate:
     def coherence(self) -> Validator:
         """Validator of the shapes that report."""
         return self._validators[1]
+
+    @cached_property
+    def consistency(self) -> Consistency:
+        """What an author's graph must not contradict."""
+        if self._same_shapes_as is not None and self._same_shapes_as._shape_triples == self._shape_triples:
+            return self._same_shapes_as.consistency
+        return Consistency(self._shape_triples)
 
     def check_rules(self, rules: Iterable[Rule]) -> None:
         """The safety rules for rules that a local policy brings; InputError on the first that breaks one."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from engine.errors import InputError
+from engine.errors import InputError, IntegrityError
 from engine.graph import names
 from engine.graph.commit import Attempt, Part, check_fixed, delta_hash, prepare
 from engine.graph.gate import result_json
@@ -280,7 +280,11 @@ def _of(given: Mapping[str, bytes], digest: bytes, graph: str, author: str) -> b
     signature = given.get(digest.hex())
     if signature is None:
         raise InputError(f"no signature for 0x{digest.hex()}", place=graph, remedy="sign each digest of the answer")
-    if recover(digest, signature) != author:
+    try:
+        signer = recover(digest, signature)
+    except IntegrityError as error:
+        raise InputError(error.message, place=graph, rule=error.rule) from error
+    if signer != author:
         raise InputError("the signature is not the author's", place=graph, rule=f"recovers to {author}")
     return signature
 

@@ -184,9 +184,12 @@ class Snapshots:
         return True
 
     def nearest(self, tx: int, head: int, db: sqlite3.Connection) -> int | None:
-        """The whole snapshot nearest to a transaction; None when now (`head`) is as near, or there is none."""
+        """The whole snapshot nearest to a transaction; None when now (`head`) is about as near, or there is none.
+
+        The present is at hand, a snapshot must be read and parsed: it has to save half a spacing's walk.
+        """
         for at in sorted(self.kept(), key=lambda x: abs(x - tx)):
-            if abs(at - tx) >= head - tx:
+            if abs(at - tx) + EVERY // 2 >= head - tx:
                 return None
             if self.header(at, db) is not None and self.whole(at):
                 return at

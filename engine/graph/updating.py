@@ -54,7 +54,10 @@ def graph_state(kernel: Kernel, params: Json, caller: Caller) -> Json:
     """Whether `graph` exists for an `audience`, and its tag; `author` and `dataset` say how it is named."""
     author = (params.get("author") or kernel.node).lower()
     with kernel.lock.held():
-        graph = _stored(kernel, params, author)
+        try:
+            graph = _stored(kernel, params, author)
+        except InputError:  # not part of the data set
+            return {"exists": False, "tag": ""}
         if graph not in _readable(kernel, params["audience"]):
             return {"exists": False, "tag": ""}
         return state_of(kernel, graph)
@@ -75,6 +78,12 @@ def commit_evaluated(kernel: Kernel, params: Json, caller: Caller) -> Json:
         graph = _stored(kernel, params, author) if params.get("graph") is not None else ""
         for iri in {*changes, *filter(None, (graph,))}:
             _check_authority(iri, author)  # before anything is told of a graph, also whether it is there
+        hidden = {*changes, graph} & (kernel.log.graphs.keys() - _readable(kernel, params["audience"]))
+        if hidden:
+            raise InputError(
+                "this graph is private", place=min(hidden), rule="authority: who writes a private graph has signed in as its owner",
+                remedy="sign in, and send it again",
+            )  # fmt: skip
         if _moved(kernel, int(params["tx"]), params["audience"]):
             return {"moved": True, "tx": kernel.log.head_tx()}
         before = state_of(kernel, graph) if graph else {"exists": False, "tag": ""}

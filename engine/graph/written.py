@@ -15,7 +15,11 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|[^\s<>\"]*$)")
 _PART = re.compile(
     r"""<[^>]*>|"(?:[^"\\]|\\.)*"(?:@[\w-]+|\^\^(?:<[^>]*>|\S+))?|'(?:[^'\\]|\\.)*'(?:@[\w-]+|\^\^(?:<[^>]*>|\S+))?|\S+"""
 )
-_NUMBERS = ((r"[+-]?\d+", XSD.integer), (r"[+-]?\d*\.\d+", XSD.decimal), (r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", XSD.double))
+_NUMBERS = (
+    (r"[+-]?\d+", XSD.integer),
+    (r"[+-]?\d*\.\d+", XSD.decimal),
+    (r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", XSD.double),
+)
 
 
 def term_of(text: str) -> Term:

@@ -189,7 +189,12 @@ class Replicas:
         loop = self._loop
         deadline = loop.time() + ask.seconds if ask.seconds else 0.0
         until = deadline or loop.time() + PATIENCE
-        request = frames.request(ask)
+        try:
+            request = frames.request(ask)
+        except UnicodeEncodeError as error:
+            raise Malformed("the text is not Unicode", remedy="send it as UTF-8") from error
+        if len(request) > frames.MAX_REQUEST:
+            raise Malformed("the text is too long", rule=f"at most {frames.MAX_REQUEST} bytes")
         tries = 0
         while True:
             link: Link | None = None

@@ -83,6 +83,9 @@ class External:
         """Bring the store to a snapshot. Died when it does not take it."""
         await self._in_thread(self._load, snapshot, resume)
 
+    async def open(self) -> None:
+        """See `Copy`."""
+
     async def apply(self, news: Json) -> None:
         """See `Copy`."""
         await self._in_thread(self._apply, news)

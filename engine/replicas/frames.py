@@ -31,7 +31,7 @@ _GRAPHS = {name: index for index, name in enumerate(GRAPH_FORMATS)}
 
 
 def request(ask: Ask) -> bytes:
-    """A query as bytes. KeyError for a format that is none of the lists in `answers`."""
+    """A query as bytes. KeyError for a format that is none of the lists in `answers`, UnicodeEncodeError for half a character."""
     text = ask.text.encode()
     more = _more(ask.default_graphs, ask.named_graphs, ask.base, ask.prefixes, ask.task)
     return (

@@ -32,6 +32,7 @@ from engine.replicas.keeping import Copy, Forking, Kept, Key
 from engine.replicas.options import KeeperOptions
 from engine.replicas.source import Source
 
+ROOM = 1.0  # seconds to wait for a replica that nobody asks, when there are as many as there may be
 LOOK = 2.0  # seconds between two rounds of reports
 _LINE = 16 << 20
 
@@ -49,7 +50,7 @@ class Keeping:
         self.board = Board(path)
         self.replicas: dict[Key, Kept] = {}
         self._waiters: list[tuple[str, int, asyncio.Future[bool]]] = []
-        self._moved = asyncio.Event()
+        self._promised: dict[str, int] = {}
         self._names: tuple[str, str] | None = None
         self._ended: dict[str, int] = {}
         self._queries = 0
@@ -76,7 +77,7 @@ class Keeping:
             await self._make_room(key)
             kept = self.replicas.get(key)
         if kept is None:
-            kept = self.replicas[key] = Kept(key, self.source, self.folder, self._loader(key), self._told)
+            kept = self.replicas[key] = Kept(key, self.source, self.folder, self._loader(key), self._told, self._least)
         kept.life.used = time.monotonic()
         await asyncio.shield(kept.ready)
         return kept
@@ -92,6 +93,7 @@ class Keeping:
 
     async def _make_room(self, key: Key) -> None:
         """Let go of the one that was not asked for longest, where there are too many."""
+        until = time.monotonic() + ROOM
         while True:
             others = [k for k in self.replicas.values() if not k.key.is_standing]
             past = [k for k in others if k.key.as_of is not None]
@@ -103,6 +105,9 @@ class Keeping:
                 await kept.report()
             candidates = past if key.as_of is not None and len(past) >= self.options.most_as_of else others
             free = [k for k in candidates if k.ready.done() and not k.life.report.get("busy")]
+            if not free and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+                continue
             if not free:
                 raise BusyError(
                     "every replica is in use", rule=f"{self.options.most} besides the public one",
@@ -146,8 +151,17 @@ class Keeping:
         self._waiters = left
 
     def _has(self, audience: str, tx: int) -> bool:
+        """Whether the replicas of an audience that answer have a transaction; those being loaded will not open before."""
+        self._promised[audience] = max(tx, self._promised.get(audience, 0))
         mine = [k for k in self.replicas.values() if k.key.audience == audience and k.key.as_of is None]
-        return all(k.state.tx >= tx for k in mine if not k.task.done())
+        return all(k.state.tx >= tx for k in mine if k.ready.done() and not k.task.done())
+
+    def _least(self, kept: Kept) -> int:
+        """What a copy must have before it opens: all that readers of the audience may have heard of."""
+        if kept.key.as_of is not None:
+            return 0
+        mine = [k for k in self.replicas.values() if k.key.audience == kept.key.audience and k.key.as_of is None]
+        return max(self._promised.get(kept.key.audience, 0), *(k.state.tx for k in mine), 0)
 
     async def tend(self) -> None:
         """Look after the replicas for ever: who is used, who can go."""
@@ -159,7 +173,7 @@ class Keeping:
                 idle = (
                     kept.ready.done() and not kept.life.report.get("busy") and now - kept.life.used > self.options.idle
                 )
-                if not kept.key.is_standing and (idle or kept.task.done()):
+                if kept.task.done() or (idle and not kept.key.is_standing):
                     await self._drop(kept)
 
     # -- requests -------------------------------------------------------------------------------------------------------

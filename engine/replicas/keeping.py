@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.errors import BusyError, DappopsError
+from engine.errors import BusyError, DappopsError, InputError
 from engine.replicas.answers import State
 from engine.replicas.source import Source
 
@@ -45,6 +45,10 @@ class Copy(Protocol):
     @property
     def place(self) -> Json:
         """Where clients find it, as the keeper tells them."""
+        ...
+
+    async def open(self) -> None:
+        """Be asked from now on, instead of a predecessor."""
         ...
 
     async def apply(self, news: Json) -> None:
@@ -115,11 +119,17 @@ Load = Callable[[Json], Awaitable[Copy]]
 
 
 class Kept:
-    """Keeps one replica alive and fed. `told` hears of every new state."""
+    """Keeps one replica alive and fed.
 
-    def __init__(self, key: Key, source: Source, folder: Path, load: Load, told: Callable[[Kept], None]) -> None:
+    `told` hears of every new state; `least` says which transaction readers of the audience have been promised.
+    """
+
+    def __init__(
+        self, key: Key, source: Source, folder: Path, load: Load, told: Callable[[Kept], None],
+        least: Callable[[Kept], int],
+    ) -> None:  # fmt: skip
         self.key, self.life = key, Life()
-        self._source, self._folder, self._load, self._told = source, folder, load, told
+        self._source, self._folder, self._load, self._told, self._least = source, folder, load, told, least
         self.copy: Copy | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._run())
@@ -141,14 +151,14 @@ class Kept:
                 if not self.ready.done():
                     self.ready.set_result(None)
                 await self._follow()
-            except DappopsError as error:  # the audience is nobody's any more, or the owner refuses
+            except InputError as error:  # the audience is nobody's any more
                 self.life.error = error.message
                 if not self.ready.done():
                     self._refuse(error)
                 await self._end()
                 return
-            except (Died, OSError) as error:
-                self.life.error = str(error)
+            except Exception as error:  # whatever it was, readers need a replica that follows
+                self.life.error = str(error) or type(error).__name__
                 self.life.restarts += 1
             await asyncio.sleep(_PAUSE[min(failed, len(_PAUSE) - 1)])
 
@@ -156,20 +166,35 @@ class Kept:
         self.ready.set_exception(error)
         self.ready.exception()  # whoever waits is told; nobody has to
 
-    async def _replace(self) -> None:
-        """Load a copy from a snapshot and put it in the place of the one there is."""
+    async def _prepare(self) -> Copy:
+        """Load a copy from a snapshot of now. Nobody can ask it yet."""
         snapshot: Json = await self._source.ask(
             "feed_snapshot", audience=self.key.audience, regime=self.key.regime, as_of=self.key.as_of,
             folder=str(self._folder),
         )  # fmt: skip
-        if self.copy is not None and self.copy.is_one:
-            self.copy = None  # it is loaded where it is: nobody may ask it meanwhile
-            self._told(self)
         try:
             copy = await self._load(snapshot)
         finally:
             Path(snapshot["file"]).unlink(missing_ok=True)
         self.life.loads += 1
+        return copy
+
+    async def _replace(self, prepared: Copy | None = None) -> None:
+        """Put a copy in the place of the one there is, when it is no older than what readers have been promised."""
+        if self.copy is not None and self.copy.is_one:
+            self.copy = None  # it is loaded where it is: nobody may ask it meanwhile
+            self._told(self)
+        copy = prepared or await self._prepare()
+        try:
+            while copy.state.tx < self._least(self):
+                said = await self._news(copy, 0.0)
+                if said.get("reset"):
+                    raise Died("it fell behind while it was loaded")
+                await copy.apply(said)
+            await copy.open()
+        except BaseException:
+            await copy.kill()
+            raise
         old, self.copy = self.copy, copy
         self._told(self)
         if old is not None:
@@ -178,41 +203,52 @@ class Kept:
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
 
+    async def _news(self, copy: Copy, wait: float) -> Json:
+        said: Json = await self._source.ask(
+            "feed_since", audience=self.key.audience, regime=self.key.regime, tx=copy.state.tx, wait=wait
+        )
+        return said
+
     async def _follow(self) -> None:
-        """Feed the copy until it dies; replace it when it cannot go on from where it is."""
+        """Feed the copy until it dies; replace it when it cannot go on from where it is, or is worn."""
         while True:
             copy = self.copy
             assert copy is not None
             gone = asyncio.create_task(copy.gone())
             try:
-                await self._feed(copy, gone)
+                prepared = await self._feed(copy, gone)
             finally:
                 gone.cancel()
-            await self._replace()
+            await self._replace(prepared)
 
-    async def _feed(self, copy: Copy, gone: asyncio.Task[None]) -> None:
-        """Returns when the copy has to be replaced; Died when it has died."""
-        while True:
-            if self.key.as_of is not None:
-                await gone
-                raise Died("it ended")
-            news = asyncio.create_task(
-                self._source.ask(
-                    "feed_since", audience=self.key.audience, regime=self.key.regime, tx=copy.state.tx, wait=NEWS
-                )
-            )
-            await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                news.add_done_callback(lambda done: done.cancelled() or done.exception())
-                raise Died("it ended")
-            said: Json = news.result()
-            if said.get("reset"):
-                return
-            if said["steps"] or said["tx"] != copy.state.tx:
-                await copy.apply(said)
-                self._told(self)
-            if copy.worn:
-                return
+    async def _feed(self, copy: Copy, gone: asyncio.Task[None]) -> Copy | None:
+        """Returns when the copy has to be replaced, with another one if that is loaded; Died when it has died."""
+        preparing: asyncio.Task[Copy] | None = None
+        try:
+            while True:
+                if self.key.as_of is not None:
+                    await gone
+                    raise Died("it ended")
+                news = asyncio.create_task(self._news(copy, NEWS))
+                await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    news.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    raise Died("it ended")
+                said = news.result()
+                if said.get("reset"):
+                    return None
+                if said["steps"] or said["tx"] != copy.state.tx:
+                    await copy.apply(said)
+                    self._told(self)
+                if copy.worn and preparing is None:
+                    preparing = asyncio.create_task(self._prepare())
+                if preparing is not None and preparing.done():
+                    done, preparing = preparing, None
+                    return done.result()
+        finally:
+            if preparing is not None:
+                preparing.cancel()  # a load that is cancelled ends its process
+                preparing.add_done_callback(_kill)
 
     async def _remember(self, copy: Copy) -> None:
         with contextlib.suppress(Died, OSError):
@@ -261,6 +297,11 @@ class Kept:
         self._told(self)
 
 
+def _kill(done: asyncio.Task[Copy]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        asyncio.ensure_future(done.result().kill())  # noqa: RUF006
+
+
 class Forking:
     """A process of `engine.replicas.zygote`."""
 
@@ -273,7 +314,7 @@ class Forking:
 
     @classmethod
     async def load(cls, snapshot: Json, path: str, names: tuple[str, str] | None) -> Forking:
-        """Start one and wait until it serves at `path`; `names` is author and base for the standard dataset."""
+        """Start one and wait until it could serve at `path`; `names` is author and base for the standard dataset."""
         here, there = socket.socketpair()
         here.setblocking(False)
         state = State(int(snapshot["tx"]), int(snapshot["version"]), str(snapshot["etag"]))
@@ -306,6 +347,10 @@ class Forking:
     def is_one(self) -> bool:
         """See `Copy`."""
         return False
+
+    async def open(self) -> None:
+        """See `Copy`."""
+        await self._exchange({"do": "open"})
 
     async def apply(self, news: Json) -> None:
         """See `Copy`."""

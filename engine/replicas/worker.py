@@ -114,7 +114,7 @@ class Worker:
         _, seconds, memory, rows, size, rows_format, graph_format, length = head
         self._journal.begin(self._slot)
         if seconds:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
         if memory != self._memory:
             limit = self._space + (memory << 20) if memory else resource.RLIM_INFINITY
             resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
@@ -151,7 +151,7 @@ class Worker:
             self._send(frames.MALFORMED | frames.LAST, json.dumps(said).encode())
         except (MemoryError, RecursionError):
             self._send(frames.CUT | frames.LAST, b'["memory", ""]')
-        except (ValueError, OSError, RuntimeError, UnicodeDecodeError) as error:
+        except BaseException as error:  # a panic of the engine is no Exception
             self._send(frames.CUT | frames.LAST, json.dumps(["replica", str(error)[:500]]).encode())
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

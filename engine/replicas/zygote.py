@@ -52,8 +52,10 @@ class Zygote:
     """Forks, feeds, reaps."""
 
     def __init__(
-        self, control: socket.socket, listener: socket.socket, store: ox.Store, state: State, names: Names | None
-    ) -> None:
+        self, control: socket.socket, listener: socket.socket, path: str, store: ox.Store, state: State,
+        names: Names | None,
+    ) -> None:  # fmt: skip
+        self._path = path
         self._control, self._listener, self._store, self._names = control, listener, store, names
         self._journal = Journal()
         self._journal.tell(state)
@@ -63,7 +65,7 @@ class Zygote:
         self._ended: dict[str, int] = {}
         self._queries = 0
         self._drain = False
-        self._incoming = b""
+        self._incoming = bytearray()
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(listener, select.POLLIN)
@@ -108,6 +110,7 @@ class Zygote:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
+            code = 1
             try:
                 os.dup2(stderr, 2)
                 for inherited in (self._control, self._listener, self._wake, self._woken):
@@ -118,8 +121,9 @@ class Zygote:
                 worker = Worker(self._store, self._journal, connection, slot)
                 worker.confine(parent)
                 worker.run()
+                code = 0
             finally:
-                os._exit(0)
+                os._exit(code)
         self._children[pid] = Child(connection, slot, stderr)
         self._by_descriptor[connection.fileno()] = pid
         self._poll.register(connection, select.POLLRDHUP)
@@ -174,7 +178,7 @@ class Zygote:
         if child.hung_up:
             return ("left", "") if running else None
         if not os.WIFSIGNALED(status):
-            return None
+            return ("replica", "the worker failed") if os.WEXITSTATUS(status) else None
         number = os.WTERMSIG(status)
         if number == signal.SIGALRM:
             return "deadline", ""
@@ -197,7 +201,8 @@ class Zygote:
             (size,) = _SIZE.unpack_from(self._incoming)
             if len(self._incoming) < 4 + size:
                 return
-            message, self._incoming = self._incoming[4 : 4 + size], self._incoming[4 + size :]
+            message = bytes(self._incoming[4 : 4 + size])
+            del self._incoming[: 4 + size]
             self._answer(self._handle(json.loads(message)))
 
     def _answer(self, reply: Mapping[str, Any]) -> None:
@@ -213,6 +218,8 @@ class Zygote:
                 apply(self._store, change)
                 self._journal.append(change)
             self._journal.tell(_state(message))
+        elif message["do"] == "open":
+            os.rename(self._path + ".new", self._path)  # connections come here now, and no longer to a predecessor
         elif message["do"] == "drain":
             # workers refuse the next request, so clients come to the replica that has taken this one's place
             self._drain = True
@@ -280,13 +287,14 @@ def main() -> None:
     else:
         store.bulk_extend(_quads(snapshot))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path + ".new")
     listener.bind(path + ".new")  # in a folder only its owner may enter
     os.chmod(path + ".new", 0o600)
     listener.listen(512)
     listener.setblocking(False)
-    zygote = Zygote(control, listener, store, _state(said), names)
+    zygote = Zygote(control, listener, path, store, _state(said), names)
     control.setblocking(False)
-    os.rename(path + ".new", path)  # from now on connections come here, and no longer to a predecessor
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -58,7 +58,11 @@ def limit_of(query: Query, score: str) -> int | None:
     That is a plain SELECT, in no order or by falling score.
     """
     head, tail = query.head, query.tail
-    if not head or not head[0].is_word("SELECT") or any(t.is_mark("(") or t.is_word("DISTINCT", "REDUCED") for t in head):
+    if (
+        not head
+        or not head[0].is_word("SELECT")
+        or any(t.is_mark("(") or t.is_word("DISTINCT", "REDUCED") for t in head)
+    ):
         return None
     words = [t.text.upper() if t.kind == "word" else t.text for t in tail]
     order = ["ORDER", "BY", "DESC", "(", f"?{score}", ")"]
@@ -104,7 +108,13 @@ def _projects(query: Query, select: Element, variable: str) -> bool:
 
 
 def _pattern(query: Query, elements: Sequence[Element], taken: set[str]) -> str:
-    bound = {t.text[1:] for e in elements if e.kind == "TRIPLES" for t in query.stream[e.start : e.end] if t.kind == "variable"}
+    bound = {
+        t.text[1:]
+        for e in elements
+        if e.kind == "TRIPLES"
+        for t in query.stream[e.start : e.end]
+        if t.kind == "variable"
+    }
     missing = taken - bound
     parts = []
     for element in elements:

@@ -79,10 +79,14 @@ class _Reader:
             elif element.kind == "TRIPLES":
                 self._triples(element.start, element.end)
             else:
-                raise self._wrong(element.start, f"{element.kind} in a search clause", "only search: terms and FILTER stand there")
+                raise self._wrong(
+                    element.start, f"{element.kind} in a search clause", "only search: terms and FILTER stand there"
+                )
         found = list(self.wanted.values())
         if not found:
-            raise self._wrong(self.group.start, "a search clause without search:query", "?hit search:query \"stream video\"")
+            raise self._wrong(
+                self.group.start, "a search clause without search:query", '?hit search:query "stream video"'
+            )
         for wanted in found:
             if not wanted.text and not wanted.variable:
                 raise InputError(
@@ -194,7 +198,9 @@ class _Reader:
             collections = tuple(self._iri(o).value for o in objects)
             for where, iri in zip(objects, collections, strict=True):
                 if iri not in COLLECTIONS:
-                    raise self._wrong(where, f"{self.stream[where].text} is no collection", "search:Graph or search:Components")
+                    raise self._wrong(
+                        where, f"{self.stream[where].text} is no collection", "search:Graph or search:Components"
+                    )
             wanted.collections = collections
 
     def _number(self, at: int) -> float:

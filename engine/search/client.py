@@ -36,7 +36,9 @@ def socket_of(home: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     told = folder.lstat()
     if told.st_uid != os.getuid() or told.st_mode & 0o077 or folder.is_symlink():
-        raise NotAvailableError("others could answer for the search process", place=str(folder), remedy="remove that folder")
+        raise NotAvailableError(
+            "others could answer for the search process", place=str(folder), remedy="remove that folder"
+        )
     return folder / f"{hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:24]}.sock"
 
 
@@ -95,7 +97,15 @@ class SearchProcess:
                 await asyncio.sleep(0.05)
 
     def _spawn(self, path: Path) -> None:
-        command = [sys.executable, "-m", "engine.search.server", str(self.home), str(path), "--linger", str(self._linger)]
+        command = [
+            sys.executable,
+            "-m",
+            "engine.search.server",
+            str(self.home),
+            str(path),
+            "--linger",
+            str(self._linger),
+        ]
         self._child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])))},

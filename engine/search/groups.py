@@ -134,7 +134,11 @@ class Parser:
     def _triples(self, at: int, end: int) -> Element:
         start = at
         while at < end and not (self.stream[at].is_word(*STARTS) or self._mark(at, "{")):
-            at = self.closing(at) + 1 if self.stream[at].text in ("(", "[") and self.stream[at].kind == "mark" else at + 1
+            at = (
+                self.closing(at) + 1
+                if self.stream[at].text in ("(", "[") and self.stream[at].kind == "mark"
+                else at + 1
+            )
             if self._mark(at, "{") and self._mark(at + 1, "|"):  # an annotation of a triple
                 at = self.closing(at) + 1
         return Element("TRIPLES", start, at)
@@ -220,7 +224,9 @@ class Parser:
 
     def _wrong(self, at: int, what: str) -> InputError:
         where = place(self.text, self.stream[at].start) if at < len(self.stream) else "the end"
-        return InputError(f"not SPARQL: {what}", place=where, rule=GRAMMAR, remedy="correct the text at or before that place")
+        return InputError(
+            f"not SPARQL: {what}", place=where, rule=GRAMMAR, remedy="correct the text at or before that place"
+        )
 
 
 __all__ = ["Element", "Group", "Parser", "Query"]

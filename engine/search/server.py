@@ -135,7 +135,8 @@ class Finder:
         searcher.ready(now=datetime.now(UTC))
         if searcher.index is None:
             raise NotAvailableError(
-                f"there is no index of components: {searcher.missing}", remedy="`dappops search --refresh TEXT` takes one"
+                f"there is no index of components: {searcher.missing}",
+                remedy="`dappops search --refresh TEXT` takes one",
             )
         self._components = searcher
         info = self.owner.call("info")

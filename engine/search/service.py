@@ -156,7 +156,9 @@ def _push_limit(query: Query, found: _Found) -> None:
         if element.kind == "FILTER" and not element.groups:
             for variable, low in bounds(query.stream[element.start : element.end]):
                 lower(found.clause.wanted, variable, low)
-    alone = len(found.path) == 1 and [e for e in group.elements if e.kind != "TRIPLES" or e.end > e.start + 1] == [found.element]
+    alone = len(found.path) == 1 and [e for e in group.elements if e.kind != "TRIPLES" or e.end > e.start + 1] == [
+        found.element
+    ]
     if not alone or len(found.clause.wanted) != 1 or found.clause.filters:
         return
     (wanted,) = found.clause.wanted
@@ -240,7 +242,12 @@ def _cells(wanted: Wanted, given: Term | None, hit: Hit) -> str:
         made.append(str(given))
     if isinstance(wanted.hit, str) and wanted.hit != wanted.variable:
         made.append(str(ox.NamedNode(hit.iri)))
-    outputs = {"score": decimal(hit.score), "label": hit.label, "text": ox.Literal(hit.text), "rank": ox.Literal(hit.rank)}
+    outputs = {
+        "score": decimal(hit.score),
+        "label": hit.label,
+        "text": ox.Literal(hit.text),
+        "rank": ox.Literal(hit.rank),
+    }
     made += ["UNDEF" if outputs[name] is None else str(outputs[name]) for name in wanted.outputs]
     return f"({' '.join(made)})"
 

@@ -66,7 +66,9 @@ def routes(site: Site) -> Blueprint:
         if kind not in KINDS:
             raise Problem(400, "kind", f"{kind!r} is no kind of term", more={"rule": ", ".join(KINDS)})
         if len(start) > LONGEST:
-            raise Problem(400, "prefix", "too long to be the beginning of a term", more={"rule": f"{LONGEST} characters"})
+            raise Problem(
+                400, "prefix", "too long to be the beginning of a term", more={"rule": f"{LONGEST} characters"}
+            )
         seen = site.seen()
         mark, found = terms.like(start, kind, seen.etag)
         return site.fresh(mark, lambda: jsonify({"terms": found}))

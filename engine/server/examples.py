@@ -8,7 +8,11 @@ from pathlib import Path
 
 from engine import resources
 
-GROUPS = (("Gallery", "queries/gallery"), ("Questions the ontology answers", "queries/competency"), ("Views", "queries/views"))
+GROUPS = (
+    ("Gallery", "queries/gallery"),
+    ("Questions the ontology answers", "queries/competency"),
+    ("Views", "queries/views"),
+)
 FIELD = re.compile(r"# (\w+): (.*)")
 
 

@@ -8,15 +8,19 @@ https://asgi.readthedocs.io/en/latest/specs/
 from __future__ import annotations
 
 import asyncio
+import atexit
+import ctypes
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from engine.errors import DappopsError
-from engine.replicas.client import Replicas
+from engine.replicas.client import Ended, Replicas
+from engine.server.operations import logs
 from engine.server.operations.metrics import of_process
 from engine.server.problem import Problem, of_error
 from engine.server.protocol import asking
@@ -26,6 +30,7 @@ from engine.server.protocol.clients import ClientBase, Clients
 from engine.server.protocol.description import Describing
 from engine.server.protocol.graphs import Graphs
 from engine.server.protocol.guard import Guard
+from engine.server.protocol.lines import Lines
 from engine.server.protocol.messages import Budget, Gone, Receive, Reply, Request, Scope, Send, reply_of
 from engine.server.protocol.negotiation import likes_html
 from engine.server.protocol.querying import Querying
@@ -36,9 +41,11 @@ from engine.server.settings import Settings
 if TYPE_CHECKING:
     from engine.search.client import SearchProcess
 
+_PR_SET_PDEATHSIG = 1
 PAGE_THREADS = 4
 INFO_SECONDS = 5.0
 MIB = 1024 * 1024
+QUERY_MIB = 4  # of a body, where nothing can be written
 log = logging.getLogger("dappops.front")
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -146,21 +153,16 @@ class Front:
         elif path == "/.well-known/void":
             route, answer = "/.well-known/void", self.describing.respond
         else:
-            assert self._pages is not None
-
-            async def received() -> Any:
-                return await receive()  # a2wsgi wants a coroutine; the server's own is a future
-
-            await self._pages(scope, received, send)
+            await self._page(scope, receive, send)
             return
         started = time.perf_counter()
         request = Request(scope, receive, self.bodies)
-        status, size = 500, 0
-        begun = False
+        status, size, ended = 500, 0, ""
+        begun = 0  # the status that was sent
 
         async def noted(message: Any) -> None:
             nonlocal begun
-            begun = True
+            begun = begun or message["status"]
             await send(message)
 
         try:
@@ -182,15 +184,50 @@ class Front:
             size = await send_reply(send, reply, extra, head=request.method == "HEAD")
         except Gone:
             status = 499
+        except (Ended, TimeoutError) as error:
+            # what was sent is not whole: raising breaks the transfer
+            status, ended = begun, error.reason if isinstance(error, Ended) else "deadline"
+            raise Cut(ended) from None
         except Exception:
             if begun:
-                raise  # what was sent is not whole: the server breaks the transfer
+                raise
             log.exception("request failed")
             wrong = Problem(500, "error", "something went wrong here; the server's own output says what")
             size = await send_reply(send, reply_of(wrong, path), (VARY,), head=request.method == "HEAD")
         finally:
             self.bodies.free(request)
-            self.metrics.saw(route, request.method, status, time.perf_counter() - started, size=size)
+            seconds = time.perf_counter() - started
+            self.metrics.saw(route, request.method, status, seconds, size=size)
+            self._log(request, route, status, seconds, size, ended)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything that Flask answers."""
+        assert self._pages is not None
+        started = time.perf_counter()
+        status, size = 500, 0
+
+        async def noted(message: Any) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        async def received() -> Any:
+            return await receive()  # a2wsgi wants a coroutine; the server's own is a future
+
+        try:
+            await self._pages(scope, received, noted)
+        finally:
+            self._log(Request(scope, receive), "pages", status, time.perf_counter() - started, size)
+
+    @staticmethod
+    def _log(request: Request, route: str, status: int, seconds: float, size: int, ended: str = "") -> None:
+        logs.request(
+            id=logs.request_id(request.headers.get("x-request-id")), caller=request.caller.address, method=request.method,
+            route=route, status=status, seconds=seconds, size=size, ended=ended,
+        )  # fmt: skip
 
     async def _sparql(self, request: Request, send: Send) -> tuple[int, int]:
         allow = "GET, HEAD, POST, OPTIONS"
@@ -199,11 +236,8 @@ class Front:
             return reply.status, await send_reply(send, reply, (VARY, *self.guard.headers(request)))
         if request.method not in ("GET", "HEAD", "POST"):
             raise Problem(405, "method", f"{request.method} is not for /sparql", headers={"Allow": allow})
-        most = (
-            self.settings.limits.body_mib * MIB
-            if self.settings.writable
-            else min(self.settings.limits.body_mib, 4) * MIB
-        )
+        limits = self.settings.limits
+        most = limits.body_mib * MIB if self.settings.writable else min(limits.body_mib, QUERY_MIB) * MIB
         asked = await asking.asked(request, most)
         if asked is None:
             if request.method == "GET" and likes_html(request.headers.get("accept", "")):
@@ -215,9 +249,25 @@ class Front:
         return await self.querying.respond(request, asked, send)
 
 
+class Cut(Exception):
+    """An answer was cut while it was sent; the server breaks the transfer, and says nothing more of it."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the server's own log line is not just that a cut answer was broken off: it writes the traceback as text."""
+    return not record.getMessage().rstrip().rsplit("\n", 1)[-1].startswith(f"{Cut.__name__}:")
+
+
 def application() -> Front:
-    """What each worker of the server makes: the front that the environment describes."""
-    return Front(Settings.from_environment(), os.environ[KEEPER])
+    """What each worker of the server makes: the front that the environment describes. It ends with its parent."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    settings = Settings.from_environment()
+    lines = Lines()
+    atexit.register(lines.out)
+    logs.configure(settings.log, cast(IO[str], lines))
+    for handler in logging.getLogger("_granian").handlers:
+        handler.addFilter(_is_news)
+    return Front(settings, os.environ[KEEPER])
 
 
 __all__ = ["Front", "application"]

@@ -67,7 +67,11 @@ def routes(site: Site) -> Blueprint:
     @blueprint.get("/query")
     def query() -> Any:
         return render_template(
-            "query.html", prefixes=PREFIXES, text=request.args.get("query") or EXAMPLE, built=BUILT.is_file(), build=BUILD
+            "query.html",
+            prefixes=PREFIXES,
+            text=request.args.get("query") or EXAMPLE,
+            built=BUILT.is_file(),
+            build=BUILD,
         )
 
     return blueprint

@@ -99,7 +99,13 @@ def written(iri: str) -> str:
     """An IRI as a query writes it: with a known prefix where that gives a plain name, else in angle brackets."""
     best = max((ns for ns in PREFIXES.values() if iri.startswith(ns)), key=len, default="")
     local = iri[len(best) :]
-    if best and local and all(c.isalnum() or c in "_-" for c in local) and not local.startswith("-") and local.isascii():
+    if (
+        best
+        and local
+        and all(c.isalnum() or c in "_-" for c in local)
+        and not local.startswith("-")
+        and local.isascii()
+    ):
         return next(f"{name}:{local}" for name, ns in PREFIXES.items() if ns == best)
     return f"<{iri}>"
 

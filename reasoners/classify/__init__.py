@@ -7,10 +7,11 @@ the ontology and a handful of individuals: 100 individuals take seconds, 1,000 d
 
 from reasoners.classify.classification import Axiom, Classification, Justification, classify, terminology
 from reasoners.classify.conversion import SYNTAXES, Converted, convert, sniff
-from reasoners.classify.hermit import Bounds, Consistency, consistency, profile_violations
+from reasoners.classify.hermit import VERSION, Bounds, Consistency, consistency, profile_violations
 
 __all__ = [
     "SYNTAXES",
+    "VERSION",
     "Axiom",
     "Bounds",
     "Classification",

@@ -25,6 +25,8 @@ from reasoners.errors import BusyError, InputError, NotAvailableError
 from reasoners.vocab import OWL, RDF
 
 SOURCE = Path(__file__).with_name("OntologyProcess.java")
+VERSION = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16] + "-1"
+"""Of the child's program and of what is made of its answers: for caches of these."""
 ONTOLOGY = ox.NamedNode("urn:dappops:merged")
 SECONDS, MEMORY_MIB = 120.0, 2048
 OUT_OF_MEMORY = 3  # exit status of -XX:+ExitOnOutOfMemoryError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reasoners.derive.budget import Budget
     from reasoners.derive.deriver import Deriver, Pending, Row
-    from reasoners.derive.rl import Check, Closure, Inconsistency, check_from_file, owl_rl
+    from reasoners.derive.rl import Closure, Inconsistency, owl_rl
     from reasoners.derive.rule import Rule, parse_rules, rule_from_file, rules_from_files
     from reasoners.derive.safety import check_rule
     from reasoners.derive.strata import Stratum, stratify
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "budget": ("Budget",),
     "deriver": ("Deriver", "Pending", "Row"),
-    "rl": ("Check", "Closure", "Inconsistency", "check_from_file", "owl_rl"),
+    "rl": ("Closure", "Inconsistency", "owl_rl"),
     "rule": ("Rule", "parse_rules", "rule_from_file", "rules_from_files"),
     "safety": ("check_rule",),
     "strata": ("Stratum", "stratify"),
@@ -33,7 +33,6 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Budget",
-    "Check",
     "Closure",
     "Deriver",
     "Inconsistency",
@@ -44,7 +43,6 @@ __all__ = [
     "Rule",
     "Stratum",
     "Workspace",
-    "check_from_file",
     "check_rule",
     "owl_rl",
     "parse_rules",

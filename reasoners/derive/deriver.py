@@ -11,32 +11,23 @@ Source: Gupta, Mumick, Subrahmanian, "Maintaining views incrementally" (SIGMOD 1
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyoxigraph as ox
 
-from reasoners.derive.analysis import SAMPLE_NOW, Analysis, analyse
 from reasoners.derive.budget import Budget, Exceeded, Meter, is_notice, notice
+from reasoners.derive.compiled import Compiled, compiled, heads_of, held_heads
 from reasoners.derive.rule import Rule
-from reasoners.derive.safety import check_rule
-from reasoners.derive.schema import Schema, classes_of, narrow, schema_of
+from reasoners.derive.schema import classes_of, narrow
 from reasoners.derive.strata import Stratum, stratify
-from reasoners.derive.text import bind_now, has_trailing_values
 from reasoners.derive.workspace import Workspace, quad
 from reasoners.errors import InputError, IntegrityError
 from reasoners.graph import Term, View, memory_view
-from reasoners.sparql import algebra
-from reasoners.sparql.footprint import footprint, footprint_of
-from reasoners.sparql.functions import answers
-from reasoners.sparql.reads import Affected, Index, Read
-from reasoners.sparql.steps import stepwise
+from reasoners.sparql.reads import Affected, Index
 from reasoners.vocab import RDFS
 
-CHUNK = 200  # subjects per query; larger chunks gain nothing (measured)
 SETTLES = 100  # waves of over-deletion in one stratum; one is enough for every rule that is accepted
-FEW = 4  # up to so many subjects, one substituted query each is as fast as a chunk
 
 
 Todo = dict[int, set[Term] | None]
@@ -61,21 +52,6 @@ class Pending:
     schema: bool = False
 
 
-@dataclass(slots=True)
-class _Compiled:
-    number: int
-    rule: Rule
-    text: str  # what is evaluated: the rule's text with its EXISTS groups in steps
-    found: Analysis
-    schema: Schema
-    reads: tuple[Read, ...]
-    subjects: tuple[str, ...]  # variables that are a head's subject
-    whole: str  # why it is always run as a whole, or ''
-    partly: tuple[str, ...]  # why some changes make it run as a whole
-    flat: bool  # a VALUES clause at the end prunes it
-    literals: bool  # the template has literals of its own
-
-
 class Deriver:
     """Maintains what rules of purpose `derive` derive. Holds no state of the data; may be used for any view."""
 
@@ -87,7 +63,7 @@ class Deriver:
         self.budget = budget
         self.suspended: Mapping[ox.NamedNode, set[ox.Triple]] = {}  # rule -> its notice; `full` derives no more of it
         self.rules = sorted((r for r in rules if r.purpose == "derive"), key=lambda r: r.iri.value)
-        self._compiled = [_compile(n, rule) for n, rule in enumerate(self.rules)]
+        self._compiled = [compiled(n, rule) for n, rule in enumerate(self.rules)]
         self._number = {c.rule.iri: c.number for c in self._compiled}
         if len(self._number) != len(self.rules):
             raise InputError("two rules have the same IRI", place=_twice(self.rules), remedy="name each rule once")
@@ -175,6 +151,18 @@ class Deriver:
             except Exceeded as over:
                 off[over.rule.iri] = notice(over.rule.iri, over.why, now)
 
+    def strata_of(self, view: View) -> list[list[ox.NamedNode]]:
+        """The rules in order of evaluation under the axioms of a view."""
+        self._prepare(view)
+        self._stale = bool(self._axioms)
+        return [[r.iri for r in s.rules] for s in self._strata]
+
+    def heads(self, view: View, rule: ox.NamedNode, now: ox.Literal | None) -> set[ox.Triple]:
+        """All that one rule derives from a view, unless it is suspended."""
+        if rule in self.suspended:
+            return set()
+        return heads_of(view, self._compiled[self._number[rule]], None, now, Meter(None))
+
     def _from_scratch(
         self, view: View, now: ox.Literal | None, off: Mapping[ox.NamedNode, set[ox.Triple]], meter: Meter
     ) -> dict[ox.NamedNode, set[ox.Triple]]:
@@ -194,7 +182,7 @@ class Deriver:
                     if one.rule.iri in off:
                         continue
                     held = known.setdefault(one.rule.iri, set())
-                    new = _heads(closure, one, None, now, meter) - held
+                    new = heads_of(closure, one, None, now, meter) - held
                     changed = changed or (stratum.recursive and any(t not in closure for t in new))
                     held |= new
                     closure.store.bulk_extend(quad(t, ox.DefaultGraph()) for t in new)
@@ -202,19 +190,19 @@ class Deriver:
 
     # -- one stratum ----------------------------------------------------------------------------------------------
 
-    def _once(self, work: Workspace, one: _Compiled, state: _State, now: ox.Literal | None) -> None:
+    def _once(self, work: Workspace, one: Compiled, state: _State, now: ox.Literal | None) -> None:
         subjects = state.take(one)
         if one.number in state.off or (subjects is not None and not subjects):
             return
         try:
-            heads = _heads(work.view, one, subjects, now, state.meter)
+            heads = heads_of(work.view, one, subjects, now, state.meter)
         except Exceeded as over:
             self._suspend(work, one, over.why, state, now)
             return
-        held = _held(work, one, subjects)
+        held = held_heads(work, one, subjects)
         self._write(work, one, (held - heads, heads - held), state)
 
-    def _suspend(self, work: Workspace, one: _Compiled, why: str, state: _State, now: ox.Literal | None) -> None:
+    def _suspend(self, work: Workspace, one: Compiled, why: str, state: _State, now: ox.Literal | None) -> None:
         """Take away all that a rule derived and say that it is suspended."""
         state.off.add(one.number)
         held = set(work.held(one.rule.iri, None))
@@ -243,15 +231,15 @@ class Deriver:
             for one in todo:
                 subjects = again.pop(one.number)
                 try:
-                    heads = _heads(work.view, one, subjects, now, state.meter)
+                    heads = heads_of(work.view, one, subjects, now, state.meter)
                 except Exceeded as over:
                     self._suspend(work, one, over.why, state, now)
                     continue
-                held = _held(work, one, subjects)
+                held = held_heads(work, one, subjects)
                 self._write(work, one, (held - heads, heads - held), state, (again, {m.number for m in members}))
 
     def _over_delete(
-        self, work: Workspace, stratum: Stratum, members: Sequence[_Compiled], state: _State, again: Todo
+        self, work: Workspace, stratum: Stratum, members: Sequence[Compiled], state: _State, again: Todo
     ) -> bool:
         """Take away every held head that may have lost its support, and what may rest on it; note the subjects to redo.
 
@@ -269,7 +257,7 @@ class Deriver:
                     continue
                 fresh = None if subjects is None else subjects - seen
                 _put(done, one.number, subjects)
-                held = {t for t in _held(work, one, fresh) if stratum.writes(one.rule, t)}
+                held = {t for t in held_heads(work, one, fresh) if stratum.writes(one.rule, t)}
                 if held:
                     changes[one.rule.iri] = (held, set())
                     doomed |= held
@@ -285,7 +273,7 @@ class Deriver:
     def _write(
         self,
         work: Workspace,
-        one: _Compiled,
+        one: Compiled,
         change: tuple[set[ox.Triple], set[ox.Triple]],
         state: _State,
         recursion: tuple[Todo, set[int]] | None = None,
@@ -330,7 +318,7 @@ class Deriver:
                 if strata and gone:
                     self._write(work, one, (gone, set()), state)
 
-    def _members(self, stratum: Stratum) -> list[_Compiled]:
+    def _members(self, stratum: Stratum) -> list[Compiled]:
         return [self._compiled[self._number[r.iri]] for r in stratum.rules]
 
     def _prepare(self, view: View) -> None:
@@ -352,19 +340,19 @@ class _State:
     meter: Meter
     off: set[int] = field(default_factory=set)  # numbers of suspended rules
 
-    def take(self, one: _Compiled) -> set[Term] | None:
+    def take(self, one: Compiled) -> set[Term] | None:
         """All subjects of a rule, no longer pending; None: every subject."""
         return _union(_pop(self.shrunk, one), _pop(self.grown, one))
 
-    def take_shrunk(self, one: _Compiled) -> set[Term] | None:
+    def take_shrunk(self, one: Compiled) -> set[Term] | None:
         lost = _pop(self.shrunk, one)
         return lost if one.found.positive else _union(lost, _pop(self.grown, one))
 
-    def take_grown(self, one: _Compiled) -> set[Term] | None:
+    def take_grown(self, one: Compiled) -> set[Term] | None:
         return _pop(self.grown, one) if one.found.positive else set()
 
 
-def _pop(side: Affected[int], one: _Compiled) -> set[Term] | None:
+def _pop(side: Affected[int], one: Compiled) -> set[Term] | None:
     nodes = side.nodes.pop(one.number, set())
     if one.number in side.everywhere:
         side.everywhere.discard(one.number)
@@ -378,127 +366,6 @@ def _put(todo: Todo, number: int, subjects: set[Term] | None) -> None:
 
 def _union(a: set[Term] | None, b: set[Term] | None) -> set[Term] | None:
     return None if a is None or b is None else a | b
-
-
-def _compile(number: int, rule: Rule) -> _Compiled:
-    check_rule(rule)
-    found = analyse(rule.text, rule.functions)
-    text = bind_now(rule.text, SAMPLE_NOW)
-    subjects = tuple(dict.fromkeys(h.subject for h in found.heads if isinstance(h.subject, str)))
-    whole = "a head's subject is a constant" if any(not isinstance(h.subject, str) for h in found.heads) else ""
-    if found.now:
-        whole = "it reads the commit's time"
-    elif not found.patterns:
-        whole = "it reads no triple"
-    reads: dict[Read, None] = {}
-    partly: dict[str, None] = {}
-    for subject in subjects or ("",):
-        print_ = footprint(text, subject, prebound=False)
-        reads.update(dict.fromkeys(print_.reads))
-        partly.update(dict.fromkeys(print_.reasons))
-    if not whole and reads and all(r.prefix is None for r in reads):
-        whole = "; ".join(partly)
-    for function in rule.functions:
-        inside = footprint_of(algebra.parse(function.query), "", prebound=False).reads
-        reads.update(dict.fromkeys(replace(r, prefix=None) for r in inside))
-        if inside:
-            partly[f"what <{function.iri}> reads"] = None
-    if whole:
-        reads = dict.fromkeys(Read(None, r.predicate, r.from_subject, r.under, r.subject, r.obj) for r in reads)
-    literals = any(isinstance(h.object, ox.Literal) for h in found.heads)
-    flat = not (found.sub_selects or found.aggregated or has_trailing_values(rule.text))
-    return _Compiled(
-        number, rule, stepwise(rule.text), found, schema_of(found), tuple(reads), subjects, whole, tuple(partly), flat,
-        literals,
-    )  # fmt: skip
-
-
-def _held(work: Workspace, one: _Compiled, subjects: set[Term] | None) -> set[ox.Triple]:
-    if subjects is None:
-        return set(work.held(one.rule.iri, None))
-    found: set[ox.Triple] = set()
-    for subject in subjects:
-        if not isinstance(subject, ox.Literal):
-            found |= work.held(one.rule.iri, subject)
-    return found
-
-
-def _heads(
-    view: View, one: _Compiled, subjects: set[Term] | None, now: ox.Literal | None, meter: Meter
-) -> set[ox.Triple]:
-    """Heads of a rule with these subjects (None: all), as the store will hold them. Raises Exceeded."""
-    text = one.text
-    if one.found.now:
-        if now is None:
-            raise InputError(
-                f"rule {one.rule.name!r} reads ?now", place=one.rule.iri.value, remedy="pass the commit's time as `now`"
-            )
-        text = bind_now(text, str(now))
-    query = _Query(view, one, meter)
-    if subjects is None:
-        return _stored(one, query(text))
-    nodes: list[Term] = [s for s in subjects if not isinstance(s, ox.Literal)]
-    found: set[ox.Triple] = set()
-    for variable in one.subjects:
-        found.update(t for t in _bound(query, text, variable, nodes, one.flat) if t.subject in subjects)
-    return _stored(one, found)
-
-
-def _bound(query: _Query, text: str, variable: str, nodes: list[Term], flat: bool) -> Iterator[ox.Triple]:
-    """Template triples of the rows in which the variable is one of `nodes`."""
-    single = nodes
-    if flat and len(nodes) > FEW:
-        named = [n for n in nodes if isinstance(n, ox.NamedNode)]
-        single = [n for n in nodes if not isinstance(n, ox.NamedNode)]
-        for start in range(0, len(named), CHUNK):
-            values = " ".join(str(n) for n in named[start : start + CHUNK])
-            yield from query(f"{text}\nVALUES ?{variable} {{ {values} }}")
-    for node in single:
-        yield from query(text, {ox.Variable(variable): node})
-
-
-class _Query:
-    """Evaluates a rule's text over a view, measured, with the functions it calls."""
-
-    def __init__(self, view: View, one: _Compiled, meter: Meter) -> None:
-        self._view, self._rule, self._meter = view, one.rule, meter
-        self._functions: Mapping[ox.NamedNode, Callable[..., Term | None]] | None = None
-        if one.rule.functions:
-            self._functions = answers(one.rule.functions, view)
-
-    def __call__(self, text: str, substitutions: dict[ox.Variable, Term] | None = None) -> Iterator[ox.Triple]:
-        return self._meter.measured(self._rule, lambda: self._construct(text, substitutions))
-
-    def _construct(self, text: str, substitutions: dict[ox.Variable, Term] | None) -> ox.QueryTriples:
-        result = self._view.store.query(
-            text, default_graph=list(self._view.graphs), substitutions=substitutions,
-            custom_functions=self._functions,  # type: ignore[arg-type]
-        )  # fmt: skip
-        assert isinstance(result, ox.QueryTriples)  # `analyse` accepts nothing but CONSTRUCT
-        return result
-
-
-def _stored(one: _Compiled, triples: Iterable[ox.Triple]) -> set[ox.Triple]:
-    """The triples as the store gives them back, so that comparing with what is held is exact.
-
-    Only literals written in the template can differ (`01`): computed and matched ones have the store's form already.
-    """
-    if not one.literals:
-        return set(triples)
-    return {
-        ox.Triple(t.subject, t.predicate, _store_form(t.object)) if isinstance(t.object, ox.Literal) else t
-        for t in triples
-    }
-
-
-@functools.lru_cache(maxsize=4096)
-def _store_form(literal: ox.Literal) -> ox.Literal:
-    node = ox.NamedNode("urn:x")
-    store = ox.Store()
-    store.add(ox.Quad(node, node, literal))
-    back = next(iter(store)).object
-    assert isinstance(back, ox.Literal)
-    return back
 
 
 def _twice(rules: Sequence[Rule]) -> str:

@@ -10,13 +10,15 @@ Sources: Green, Karvounarakis, Tannen, "Provenance semirings" (PODS 2007); https
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import pyoxigraph as ox
 
 from reasoners.derive.analysis import analyse
 from reasoners.derive.derivation import Derivation
+from reasoners.derive.deriver import Deriver
+from reasoners.derive.replay import replay
 from reasoners.derive.rule import Rule
 from reasoners.derive.text import bind_now, uses_now
 from reasoners.derive.witness import Binding, matches
@@ -90,7 +92,43 @@ class Explainer:
                     found.append(one)
                 if len(found) >= alternatives:
                     break
+        if not found and any(r.iri in set(self.derived_by(triple)) for r in self.rules):
+            return [self._replayed(triple)]
         return found[:alternatives]
+
+    def _replayed(self, triple: ox.Triple) -> Derivation:
+        """A derivation from the order in which a derivation from scratch finds things."""
+        cut = Applied(triple, min(self.derived_by(triple), key=str).value, cut=True)
+        past = replay(Deriver(self.rules), self.view, self.asserted, self.now)
+        if past is None or triple not in past.rounds:
+            return cut
+        earlier = replace(self, view=past.view, derived_by=lambda t: [r.iri for r in self.rules])
+        proofs: dict[ox.Triple, tuple[str, Binding, Told]] = {}
+        needed = {triple}
+        for number in range(past.rounds[triple], -1, -1):
+            past.back_to(number)
+            for goal in sorted((t for t in needed if past.rounds.get(t) == number), key=str):
+                for rule in self.rules:
+                    row, told = next(earlier._told(rule, goal), (None, None))
+                    if row is not None and told is not None:
+                        proofs[goal] = rule.iri.value, row, told
+                        needed.update(p for p in (*told.premises, *told.looked) if not self.asserted(p))
+                        break
+        return self._tree(triple, proofs, self.depth) or cut
+
+    def _tree(
+        self, triple: ox.Triple, proofs: Mapping[ox.Triple, tuple[str, Binding, Told]], depth: int
+    ) -> Derivation | None:
+        if self.asserted(triple):
+            return Derivation(triple)
+        if triple not in proofs:
+            return None
+        self._steps += 1
+        rule, row, told = proofs[triple]
+        if depth <= 0 or self._steps > self.size:
+            return Applied(triple, rule, cut=True)
+        below = (self._tree(p, proofs, depth - 1) for p in dict.fromkeys((*told.premises, *told.looked)))
+        return _applied(triple, rule, tuple(p for p in below if p is not None), row, told)
 
     def nearly(self, triple: ox.Triple, limit: int = 5) -> list[Nearly]:
         """Rules that could conclude a triple and do not, those that came nearest first."""
@@ -111,10 +149,7 @@ class Explainer:
                     continue
                 premises = self._premises(told, (*above, triple), depth - 1)
                 if premises is not None:
-                    yield Applied(
-                        triple, rule.iri.value, premises, tuple(sorted(row.items())), tuple(told.absent),
-                        tuple(told.counted), tuple(told.conditions),
-                    )  # fmt: skip
+                    yield _applied(triple, rule.iri.value, premises, row, told)
 
     def _premises(self, told: Told, above: tuple[ox.Triple, ...], depth: int) -> tuple[Derivation, ...] | None:
         out = []
@@ -237,7 +272,8 @@ class Explainer:
             return
         rows = self._rows(rule, inner, shared, 10_000)
         results = ", ".join(f"?{n} = {_short(row[n])}" for n in sorted(part.selected - part.keys) if n in row)
-        told.counted.append(f"{results or 'a group'} over {len(rows)} row{'s' if len(rows) != 1 else ''} of {{ {_filled(inner.text, shared)} }}")
+        size = f"{len(rows)} row{'s' if len(rows) != 1 else ''}"
+        told.counted.append(f"{results or 'a group'} over {size} of {{ {_filled(inner.text, shared)} }}")
         for found in rows[:ROWS]:
             self._walk(rule, inner, {**shared, **found}, told)
         if len(rows) > ROWS:
@@ -264,6 +300,13 @@ class Explainer:
                     found = tuple(told.premises)[:ROWS]
                 yield Nearly(rule, _filled(part.text, given), len(held), len(group.parts), found)
                 break
+
+
+def _applied(triple: ox.Triple, rule: str, premises: tuple[Derivation, ...], row: Binding, told: Told) -> Applied:
+    return Applied(
+        triple, rule, premises, tuple(sorted(row.items())), tuple(told.absent), tuple(told.counted),
+        tuple(told.conditions),
+    )  # fmt: skip
 
 
 def _is_cut(one: Derivation) -> bool:
@@ -295,7 +338,9 @@ def _heads(rule: Rule, triple: ox.Triple) -> list[dict[str, Term]]:
     out: list[dict[str, Term]] = []
     for head in analyse(rule.text, rule.functions).heads:
         given: dict[str, Term] = {}
-        for wanted, term in zip((head.subject, head.predicate, head.object), (triple.subject, triple.predicate, triple.object), strict=True):
+        for wanted, term in zip(
+            (head.subject, head.predicate, head.object), (triple.subject, triple.predicate, triple.object), strict=True
+        ):
             assert isinstance(term, Term)
             if isinstance(wanted, str):
                 if given.setdefault(wanted, term) != term:

@@ -31,7 +31,9 @@ Binding = dict[str, Term]
 FEW = 200  # choices looked at for one unknown
 
 
-def matches(view: View, patterns: Iterable[tuple[Anything, Anything, Anything]], row: Binding) -> list[ox.Triple] | None:
+def matches(
+    view: View, patterns: Iterable[tuple[Anything, Anything, Anything]], row: Binding
+) -> list[ox.Triple] | None:
     """Triples that match all patterns (rdflib terms) under `row`; unknowns are found. None when nothing does."""
     return _match(view, list(patterns), dict(row))
 
@@ -41,7 +43,7 @@ def _match(view: View, patterns: list[tuple[Anything, Anything, Anything]], row:
         return []
     best = min(patterns, key=lambda t: (_value(t[0], row) is None) + (_value(t[2], row) is None))
     rest = [t for t in patterns if t is not best]
-    s, p, o = best
+    s, _, o = best
     for subject, obj, more, edges in _ways(view, best, row):
         known = {**row, **more}
         if isinstance(_name(s), str):

@@ -309,7 +309,7 @@ def answers(functions: Iterable[Function], view: View) -> dict[ox.NamedNode, Ans
             result = view.store.query(
                 slot.join(parts),
                 default_graph=list(view.graphs),
-                custom_functions={**known, **handed},  # type: ignore[dict-item]
+                custom_functions={**known, **handed},
             )
             if isinstance(result, ox.QueryBoolean):
                 return ox.Literal(bool(result))

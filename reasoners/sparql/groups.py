@@ -198,9 +198,7 @@ def exposed(group: Group) -> Group:
         if part.kind != "exists":
             parts.append(part)
             continue
-        elsewhere = {
-            t.text[1:] for m, p in enumerate(group.parts) if m != n for t in p.code if t.kind == "variable"
-        }
+        elsewhere = {t.text[1:] for p in group.parts if p.kind != "exists" for t in p.code if t.kind == "variable"}
         own = part.groups[0].variables - elsewhere
         inner = exposed(parsed(tokens(renamed(part.groups[0].text, {v: f"?w{n}_{v}" for v in own}))))
         parts += inner.parts

@@ -85,7 +85,9 @@ def test_full_derivation_suspends_what_exceeds_and_derives_the_rest() -> None:
 
 
 def test_shipped_rule_is_never_suspended() -> None:
-    trusted = rule("pairs", "CONSTRUCT { ?x :pair ?y } WHERE { ?x :p ?a . ?y :p ?b FILTER(?x != ?y) }", "pair", trusted=True)
+    trusted = rule(
+        "pairs", "CONSTRUCT { ?x :pair ?y } WHERE { ?x :p ?a . ?y :p ?b FILTER(?x != ?y) }", "pair", trusted=True
+    )
     deriver = Deriver([trusted], budget=rows(20))
     work = MemoryWorkspace()
     step(deriver, work, [], facts(*range(9)))
@@ -140,4 +142,4 @@ def test_recursive_rule_that_is_suspended_takes_along_only_what_rested_on_it(eff
             judge.suspended = off
             assert work.derived() == judge.full(MemoryWorkspace(held).view), f"seed {seed}"
         suspended += bool(off)
-    assert 0 < suspended
+    assert suspended > 0

@@ -48,7 +48,9 @@ def a_rule(rng: random.Random, number: int) -> Rule:
     names = {k: rng.choice(STATED * 2 + HEADS) for k in "abc"}
     head = rng.choice(HEADS)
     if rng.random() < 0.3:
-        body = rng.choice((f"?s :{head} ?x . ?x :{names['a']} ?o", f"?o :{head} ?s", f"?s :{names['a']} ?x . ?x :{head} ?o"))
+        body = rng.choice(
+            (f"?s :{head} ?x . ?x :{names['a']} ?o", f"?o :{head} ?s", f"?s :{names['a']} ?x . ?x :{head} ?o")
+        )
     else:
         body = rng.choice(BODIES).format(**names)
     text = f"{PROLOGUE}CONSTRUCT {{ ?s :{head} ?o }} WHERE {{ {body} }}"
@@ -129,7 +131,9 @@ def test_maintained_closure_equals_rdflib_when_rules_and_changes_are_random(effo
             closure = {shown(t) for t in work.view.triples()}
             expected = naive(deriver, asserted)
             text = "\n".join(r.text.replace(PROLOGUE, "") for r in deriver.rules)
-            assert closure == expected, f"seed {seed} step {step}\n{text}\nless {expected - closure} more {closure - expected}"
+            assert closure == expected, (
+                f"seed {seed} step {step}\n{text}\nless {expected - closure} more {closure - expected}"
+            )
             seen["states"] += 1
             seen["derived"] += len(closure) - len(asserted)
         seen["rules"] += len(deriver.rules)

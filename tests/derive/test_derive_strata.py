@@ -148,7 +148,14 @@ def test_whole_circle_is_named_with_what_each_rule_writes_and_which_edge_negates
 
 def test_rule_that_negates_itself_names_itself_as_the_circle() -> None:
     with pytest.raises(InputError, match=r"one -> one\. one writes .*which one negates \(under an aggregate\)"):
-        stratify([make("one", "CONSTRUCT { ?s :h ?o } WHERE { { SELECT ?s (COUNT(?x) AS ?o) WHERE { ?s :h ?x } GROUP BY ?s } }")])
+        stratify(
+            [
+                make(
+                    "one",
+                    "CONSTRUCT { ?s :h ?o } WHERE { { SELECT ?s (COUNT(?x) AS ?o) WHERE { ?s :h ?x } GROUP BY ?s } }",
+                )
+            ]
+        )
 
 
 def test_members_of_a_class_are_told_apart_from_other_types_by_the_axioms() -> None:

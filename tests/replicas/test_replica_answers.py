@@ -101,6 +101,17 @@ def test_what_is_no_query_is_refused_with_its_place(world: World, text: str, lin
     assert error.value.remedy
 
 
+def test_texts_that_are_no_text_or_too_long_are_refused_before_they_are_sent(world: World) -> None:
+    with pytest.raises(Malformed, match="Unicode"):
+        world.ask("ASK { ?s ?p '\ud800' }")
+    with pytest.raises(Malformed, match="too long"):
+        world.ask("ASK { ?s ?p ?o } #" + "x" * (64 << 20))
+    long = (
+        "ASK { VALUES ?x { " + " ".join(f'"{i}"' for i in range(300_000)) + " } }"
+    )  # more than a socket takes at once
+    assert b"true" in world.ask(long)
+
+
 def test_prefixes_and_base_help_texts_that_lean_on_them_and_do_not_touch_others(world: World) -> None:
     given: dict[str, Any] = {"prefixes": (("own", OWN), ("rdf", "http://wrong.example/")), "base": OWN}
     assert len(world.rows("SELECT ?s WHERE { ?s own:p ?o }", **given)) == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pyoxigraph as ox
@@ -51,7 +52,9 @@ def bound(text: str, which: int = 0) -> set[str] | None:
         return None
     answer = store.query(asked, use_default_graph_as_union=False)
     assert isinstance(answer, ox.QuerySolutions)
-    return {t.value for t in binding.values_of(bytes(answer.serialize(format=ox.QueryResultsFormat.JSON)), wanted.variable)}
+    data = answer.serialize(format=ox.QueryResultsFormat.JSON)
+    assert data is not None
+    return {t.value for t in binding.values_of(data, wanted.variable)}
 
 
 def tiles(group: Group) -> None:
@@ -77,7 +80,9 @@ def test_groups_are_filled_by_their_elements_when_shipped_queries_are_read(repo:
     assert kinds >= {"TRIPLES", "OPTIONAL", "FILTER", "BIND", "VALUES", "GROUP", "SELECT", "GRAPH", "SERVICE"}
 
 
-@pytest.mark.parametrize("text", ["SELECT * { ?s ?p ?o", "SELECT * { OPTIONAL ?s }", "ASK { ( }", "ASK { FILTER }", "ASK {" * 80])
+@pytest.mark.parametrize(
+    "text", ["SELECT * { ?s ?p ?o", "SELECT * { OPTIONAL ?s }", "ASK { ( }", "ASK { FILTER }", "ASK {" * 80]
+)
 def test_broken_brackets_are_named_when_a_query_is_read(text: str) -> None:
     stream = list(tokens(text))
     with pytest.raises(InputError) as caught:
@@ -206,10 +211,8 @@ def test_limit_goes_into_the_search_when_the_first_hits_count(tail: str, expecte
 @given(st.text(alphabet="{}()[]?.;,:<>\"'ab SELECTHRVIOPNU\n#", max_size=60))
 def test_no_text_is_too_strange_when_it_names_service(noise: str) -> None:
     for text in (noise + " SERVICE <urn:x> { }", f"SELECT * {{ {noise} SERVICE <urn:x> {{ }} }}"):
-        try:
+        with contextlib.suppress(InputError):  # and no other error
             service._clauses(text, None)
-        except InputError as error:
-            assert error.message
 
 
 def test_literal_holds_the_word_when_it_is_no_clause() -> None:

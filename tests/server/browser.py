@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def chromium() -> str | None:
     """The browser's program, when there is one."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+# the browser wants its pipe on descriptors 3 and 4, which may be taken here
+PLACE = """import os, sys
+os.dup2(int(sys.argv[1]), 98), os.dup2(int(sys.argv[2]), 99)
+os.dup2(98, 3), os.dup2(99, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -41,14 +50,9 @@ class Browser:
         if dark:
             command.insert(-1, "--force-dark-mode")
 
-        def place() -> None:
-            os.dup2(to_it, 100)
-            os.dup2(from_it, 101)
-            os.dup2(100, 3)
-            os.dup2(101, 4)
-
+        placed = [sys.executable, "-S", "-c", PLACE, str(to_it), str(from_it), *command]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=place
+            placed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(to_it, from_it)
         )
         os.close(to_it)
         os.close(from_it)
@@ -119,7 +123,7 @@ class Browser:
         return told["result"].get("value")
 
     def until(self, condition: str) -> Any:
-        """Wait until an expression is true; its value."""
+        """Wait until an expression (no element: those have no value here) is true; its value."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(RuntimeError):
@@ -131,7 +135,17 @@ class Browser:
 
     def press(self, key: str, *, modifiers: int = 0, text: str = "") -> None:
         """Press and release a key (`modifiers`: 1 Alt, 2 Control, 4 Meta, 8 Shift)."""
-        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowRight": 39, "ArrowLeft": 37, "ArrowDown": 40}
+        codes = {
+            "Enter": 13,
+            "Escape": 27,
+            "Tab": 9,
+            "ArrowRight": 39,
+            "ArrowLeft": 37,
+            "ArrowDown": 40,
+            " ": 32,
+            "a": 65,
+            "Delete": 46,
+        }
         given: dict[str, Any] = {"key": key, "modifiers": modifiers, "windowsVirtualKeyCode": codes.get(key, 0)}
         self.send("Input.dispatchKeyEvent", type="keyDown", **given, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **given)

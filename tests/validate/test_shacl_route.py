@@ -68,7 +68,7 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    command = [sys.executable, "-m", "engine.cli", "--home", ":memory:", "serve", "--port"]
+    command = [sys.executable, "-m", "engine.cli", "--home", ":memory:", "serve", "--timeout", "3", "--port"]
     import socket
 
     with socket.socket() as probe:
@@ -207,7 +207,8 @@ def test_documents_come_in_every_way(server: Server) -> None:
     for file, text in ways:
         status, _, body = server.form(("data", file, text), ("shapes", "", SHAPES))
         assert (status, foci(body)[:1]) == (200, ["a"]), (file, body)
-    two = server.form(("data", "1.ttl", DATA), ("data", "2.ttl", ":c :p 1 .".replace(":c", "<http://example.org/c>").replace(":p", "<http://example.org/p>")), ("shapes", "", SHAPES))  # fmt: skip
+    more = "<http://example.org/c> <http://example.org/p> 1 ."
+    two = server.form(("data", "1.ttl", DATA), ("data", "2.ttl", more), ("shapes", "", SHAPES))
     assert foci(two[2]) == ["a"]
     fields = urllib.parse.urlencode({"data": DATA, "shapes": SHAPES, "limit": "1"}).encode()
     status, headers, body = server.send("POST", "/shacl", fields, Content_Type="application/x-www-form-urlencoded")
@@ -245,6 +246,7 @@ def test_options_choose_what_is_shown_and_said(server: Server) -> None:
     assert b"sh:detail" not in server.form(data, ("shapes", "", logic), details="no")[2]
 
 
+REMOTE = '{"@context": "http://example.org/c", "@id": "urn:a"}'
 REFUSED = {
     "no data": ((("shapes", "", SHAPES),), {}, 400, "no data"),
     "broken data": ((("data", "d.ttl", ":a a"), ("shapes", "", SHAPES)), {}, 400, "d.ttl:1"),
@@ -253,7 +255,7 @@ REFUSED = {
     "unknown option value": ((("data", "", DATA),), {"inference": "rdfs+"}, 400, "hierarchy"),
     "no number": ((("data", "", DATA),), {"limit": "many"}, 400, "number"),
     "unknown format": ((("data", "", DATA),), {"format": "pdf"}, 400, "turtle"),
-    "remote context": ((("data", "d.jsonld", '{"@context": "http://example.org/c", "@id": "urn:a"}'), ("shapes", "", SHAPES)), {}, 400, "fetched"),
+    "remote context": ((("data", "d.jsonld", REMOTE), ("shapes", "", SHAPES)), {}, 400, "fetched"),
 }  # fmt: skip
 
 
@@ -291,14 +293,12 @@ def test_hostile_xml_is_refused_and_nothing_is_read(document: str, server: Serve
 
 
 def test_import_is_not_fetched(server: Server) -> None:
-    imports = (
-        DATA + f" <http://example.org/> <http://www.w3.org/2002/07/owl#imports> <http://127.0.0.1:{server.port}/> ."
-    )
-    assert server.form(("data", "", imports), ("shapes", "", SHAPES + " <urn:o> <http://www.w3.org/2002/07/owl#imports> <http://127.0.0.1:9/> ."))[0] == 200  # fmt: skip
+    imports = "<http://example.org/> <http://www.w3.org/2002/07/owl#imports> <http://127.0.0.1:9/> ."
+    assert server.form(("data", "", f"{DATA} {imports}"), ("shapes", "", f"{SHAPES} {imports}"))[0] == 200
 
 
 def test_query_that_never_ends_is_ended_alone(server: Server) -> None:
-    """The deadline is the server's; here a child ends by its memory or time, and the next request is answered."""
+    """The child ends by its time or memory, within the server's limit, and the next request is answered."""
     many = "@prefix : <http://example.org/> ." + "".join(f":n{i} :p {i} , :n{i * 7 % 900} ." for i in range(900))
     body = "$this :p ?x . ?a :p ?b . ?c :p ?d . ?e :p ?f . FILTER (?b + ?d + ?f < 0)"
     shapes = (
@@ -306,7 +306,7 @@ def test_query_that_never_ends_is_ended_alone(server: Server) -> None:
         + f""" :L a sh:NodeShape ; sh:targetNode :n1 ; sh:sparql [ sh:select "SELECT $this WHERE {{ {body} }}" ] ."""
     )
     started = time.monotonic()
-    status, headers, told = server.form(("data", "", many), ("shapes", "", shapes))
+    status, _, told = server.form(("data", "", many), ("shapes", "", shapes))
     assert status in (504, 507), told
     assert "remedy" in json.loads(told)
     assert time.monotonic() - started < 60

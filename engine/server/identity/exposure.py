@@ -75,6 +75,7 @@ def _check_tls(settings: Settings) -> None:
     for option, path in (("--tls-certificate", settings.tls_certificate), ("--tls-key", settings.tls_key)):
         if not path:
             raise InputError("TLS needs a certificate and its key", place=option, remedy=f"add {option} FILE")
+    for option, path in (("--tls-certificate", settings.tls_certificate), ("--tls-key", settings.tls_key)):
         if not Path(path).is_file() or not os.access(path, os.R_OK):
             raise InputError("no file that can be read", place=path, rule=option)
     import ssl
@@ -131,7 +132,8 @@ def sign_in_names(settings: Settings | None) -> frozenset[str]:
     own = own_names(settings)
     if settings is None or not settings.public or not settings.names:
         return own
-    return frozenset(name for name in own if not is_loopback(name))
+    told = {n.lower().strip("[]").rstrip(".") for n in settings.names}
+    return frozenset(name for name in own if name in told or not is_loopback(name))
 
 
 def check_host(host: str, settings: Settings | None) -> None:

@@ -1,7 +1,7 @@
 """The audit trail: who asked for what, when, with which outcome. Append-only JSON lines, chained by hashes, never in the graph.
 
 A record is one line of `<home>/access/trail/current.jsonl`; its `hash` is SHA-256 over the hash of the record before and
-its own canonical JSON (https://www.rfc-editor.org/rfc/rfc8785 in spirit: sorted keys, no spaces), so a line that is
+its own JSON (sorted keys, no spaces), so a line that is
 changed, dropped or put in between shows. Full files are set aside by number and the oldest let go. Processes take turns
 by `flock`; a line cut off by a crash is cut away by whoever writes next. What is cut from the end shows only to who kept
 a later hash: `verify(kept=…)`.
@@ -158,7 +158,9 @@ class Trail:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-        path.rename(folder / f"to-{sequence:012d}.jsonl")
+        with path.open(encoding="utf-8") as file:
+            first = int(json.loads(file.readline())["n"])
+        path.rename(folder / f"{first:012d}-{sequence:012d}.jsonl")
         for old in _aside(folder)[: -self._files]:
             old.unlink(missing_ok=True)
 
@@ -203,6 +205,7 @@ class Trail:
         count, first, last, head, seen = 0, 0, 0, "", not kept
         with _turn(self.folder):
             _tail(self.folder)  # cuts away what a crash left of a line
+            last, head = _begins(self.folder)
             for place, line in _lines(self.folder):
                 last, head = _checked(place, line, last, head)
                 count, first = count + 1, first or last
@@ -225,14 +228,14 @@ def chained(before: str, record: dict[str, Any]) -> tuple[str, str]:
 
 
 def _checked(place: str, line: str, number: int, before: str) -> tuple[int, str]:
-    """(sequence number, hash) of a line that must follow; `before` is empty for the first line kept."""
+    """(sequence number, hash) of a line that must follow; `before` is empty where older files were let go."""
     try:
         record = json.loads(line)
         said, prior = str(record.pop("hash")), str(record.pop("before"))
         found = int(record["n"])
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError("a line of the trail is no record", place=place, rule=str(error)) from error
-    if (before and (prior != before or found != number + 1)) or chained(prior, record)[0] != said:
+    if found != number + 1 or (before and prior != before) or chained(prior, record)[0] != said:
         raise IntegrityError(
             "the trail was altered here", place=place, rule=f"record {found} does not follow record {number}",
             remedy="records before this one still hold; compare with a backup",
@@ -253,7 +256,14 @@ def _turn(folder: Path) -> Iterator[None]:
 
 
 def _aside(folder: Path) -> list[Path]:
-    return sorted(folder.glob("to-*.jsonl"))
+    return sorted(folder.glob("*-*.jsonl"))
+
+
+def _begins(folder: Path) -> tuple[int, str]:
+    """(sequence number, hash) before the first record kept: the oldest file's name says the number."""
+    aside = _aside(folder)
+    first = int(aside[0].name.partition("-")[0]) if aside else 1
+    return first - 1, START if first == 1 else ""
 
 
 def _lines(folder: Path) -> Iterable[tuple[str, str]]:

@@ -73,7 +73,8 @@ def _of_disk(home: Path) -> Figures:
         out["dappops_disk_free_bytes"] = gauge(
             "Room on the disk of the home folder.", float(shutil.disk_usage(home).free)
         )
-        out["dappops_log_bytes"] = gauge("Size of the log file.", float((home / "log.sqlite").stat().st_size))
+        size = sum((home / name).stat().st_size for name in ("log.sqlite", "log.sqlite-wal") if (home / name).exists())
+        out["dappops_log_bytes"] = gauge("Size of the log with its write-ahead file.", float(size))
     except OSError:
         pass
     return out

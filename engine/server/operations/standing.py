@@ -1,12 +1,14 @@
 """Is the server fit to answer: does the owner answer, are the replicas where the graph is, is there room on the disk.
 
-The front tells how the replicas stand by handing `provide` a function: only it talks to their keeper.
+How the replicas stand is asked of their keeper (`engine.replicas.keeper`), over the socket that a front's environment names.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +18,13 @@ from typing import Any
 
 from engine.errors import DappopsError
 
-PUBLIC = "public"
+PUBLIC, USUAL = "public", "hierarchy"
 SECONDS = 5.0  # an owner that takes longer to say where it stands does not answer
 ROOM = "DAPPOPS_MIN_DISK_MIB"
 ROOM_MIB = 256  # the log must be able to grow; SQLite refuses commits on a full disk, loses nothing
 Status = Callable[[], Mapping[str, Any]]  # what `engine.replicas.client.Replicas.status` gives
+KEEPER = "DAPPOPS_KEEPER"  # path of the keeper's socket in a front's environment
+MOST = 16 << 20  # bytes of the keeper's answer
 _provided: list[Status] = []
 
 
@@ -34,13 +38,35 @@ class Check:
 
 
 def provide(status: Status | None) -> None:
-    """Say how the replicas' status is asked for in this process, from any thread; None when there are none any more."""
+    """Say how the replicas' status is asked for in this process instead of over the keeper's socket; None: over that."""
     _provided[:] = [] if status is None else [status]
 
 
 def replicas() -> Mapping[str, Any] | None:
-    """The replicas' status; None without a front, where queries are answered by the owner itself."""
-    return _provided[-1]() if _provided else None
+    """The replicas' status; None without a front, where queries are answered by the owner itself.
+
+    OSError or TimeoutError when the keeper does not answer.
+    """
+    if _provided:
+        return _provided[-1]()
+    path = os.environ.get(KEEPER)
+    return ask_keeper(path) if path else None
+
+
+def ask_keeper(path: str) -> Mapping[str, Any]:
+    """The status that the keeper at a socket tells."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(SECONDS)
+        connection.connect(path)
+        connection.sendall(b'{"id": 1, "do": "status"}\n')
+        with connection.makefile("rb") as lines:
+            while line := lines.readline(MOST):
+                said = json.loads(line)
+                if said.get("id") == 1:
+                    if "error" in said:
+                        raise OSError(str(said["error"]))
+                    return dict(said)
+    raise OSError("the keeper hung up")
 
 
 class Owner:
@@ -81,7 +107,10 @@ def checks(owner: Owner, home: str) -> list[Check]:
 def _replica(status: Mapping[str, Any] | None, version: int | None) -> Check:
     if status is None:
         return Check("replica", True, "none: the owner answers queries itself")
-    public = [r for r in status.get("replicas", ()) if r.get("audience", r.get("key")) == PUBLIC]
+    public = [
+        r for r in status.get("replicas", ())
+        if r.get("audience") == PUBLIC and r.get("as_of") is None and r.get("regime", USUAL) == USUAL and r.get("ready", True)
+    ]  # fmt: skip
     if not public:
         return Check("replica", False, "no replica of the public graph runs")
     at = max(int(r.get("version", 0)) for r in public)

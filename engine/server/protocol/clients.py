@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BusyError
+from engine.graph.keys import KeyRing
 from engine.graph.owner import OwnerClient
 from engine.kb import PATIENCE, KnowledgeBase
 
@@ -24,8 +25,11 @@ PAUSE = 0.05  # seconds between two tries to reach an owner that is starting
 class ClientBase(KnowledgeBase):
     """A knowledge base that another process owns. When that goes, the next one there is found."""
 
-    def __init__(self, home: Path, *, author: str | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, home: Path, *, author: str | None = None, patience: float = PATIENCE, keys: KeyRing | None = None
+    ) -> None:
         super().__init__(home, author=author, patience=patience)
+        self._keys = keys or self._keys
 
     def _attach(self) -> None:
         assert self.home is not None
@@ -47,6 +51,7 @@ class Clients:
 
     def __init__(self, home: Path, author: str = "", size: int = CLIENTS, patience: float = PATIENCE) -> None:
         self._home, self._author, self._patience = home, author, patience
+        self._keys = KeyRing(home / "keys")  # unlocking one costs, so it is done once for all
         self._idle: queue.LifoQueue[ClientBase] = queue.LifoQueue()
         self._places = threading.BoundedSemaphore(size)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="dappops-kb")
@@ -57,7 +62,7 @@ class Clients:
             try:
                 client = self._idle.get_nowait()
             except queue.Empty:
-                client = ClientBase(self._home, author=self._author or None, patience=self._patience)
+                client = ClientBase(self._home, author=self._author or None, patience=self._patience, keys=self._keys)
             try:
                 found = client.call(method, **params)
             except BaseException as error:

@@ -115,7 +115,8 @@ class Querying:
             tag = "" if volatile else tags.of_answer(answer.etag, *depends)
             headers: Headers = [(b"content-type", chosen.content_type.encode()), *COMMON, *self._extra(request)]
             headers += encoded(_shown(tag, request).items())
-            headers.append((b"dappops-version", b"%d" % answer.version))
+            if at is None:
+                headers.append((b"dappops-version", b"%d" % answer.version))
             encoding = request.headers.get("accept-encoding", "")
             head = request.method == "HEAD"
             if answer.whole is not None:

@@ -47,7 +47,9 @@ def bound(seconds: float, mib: int) -> None:
 def child(connection: socket.socket, seconds: float, mib: int) -> None:
     """Answer one request, or end trying."""
     from engine.server.validation import job
+    from reasoners.sparql import algebra
 
+    algebra.remember(None)  # what strangers send is not kept on disk
     bound(seconds, mib)
     try:
         answer = job.answer(receive(connection))
@@ -58,18 +60,16 @@ def child(connection: socket.socket, seconds: float, mib: int) -> None:
 
 
 def warm() -> None:
-    """Load what every request needs, so that the children share it."""
-    import pyoxigraph as ox
-
+    """Load what every request needs, so that the children share it: modules, and the parsed queries of the policy."""
+    from engine import cache
+    from engine.graph.policy import shipped_triples
     from engine.server.validation import job
+    from reasoners.validate import Shapes, Validator
 
-    shape = (
-        b"@prefix sh: <http://www.w3.org/ns/shacl#> . <urn:s> a sh:NodeShape ; sh:targetNode <urn:n> ; "
-        b'sh:sparql [ sh:select "SELECT $this WHERE { $this ?p ?o FILTER(?o = 1) }" ] .'
-    )
-    part = job.Part("warm.ttl", "turtle", shape)
+    cache.use()
+    Validator(Shapes.parse(shipped_triples()))
+    part = job.Part("warm.ttl", "turtle", b"<urn:s> a <http://www.w3.org/ns/shacl#NodeShape> .")
     job.run(job.Request([part], [part]))
-    ox.serialize([], format=ox.RdfFormat.TURTLE)
 
 
 def serve(listener: socket.socket, seconds: float, mib: int) -> None:

@@ -172,7 +172,7 @@ class Removal:
             for new in state.part(fact, rows):
                 if forward.put(new):
                     again.append(new)
-        for fact in [*axioms, *forward.types_again(apart)]:
+        for fact in [*axioms, *forward.literals.of(apart)]:
             if state.is_axiom(fact) and forward.put(fact):
                 again.append(fact)
         members = set(apart)

@@ -16,8 +16,8 @@ from reasoners.derive.owl import columns
 from reasoners.derive.owl.columns import column
 from reasoners.derive.owl.datatypes import has_value, is_supported
 from reasoners.derive.owl.engine import Rl
-from reasoners.derive.owl.explain import Explainer, Row
-from reasoners.derive.owl.rules import SAME_AS, TYPE
+from reasoners.derive.owl.explain import Explainer
+from reasoners.derive.owl.rules import SAME_AS, TYPE, Row
 from reasoners.derive.owl.tables import PROBLEMS
 from reasoners.graph import Term
 

@@ -145,7 +145,9 @@ def _integer(lexical: str, low: int | None, high: int | None) -> Value | None:
         return None
     number = _digits(lexical)
     inside = (low is None or number >= low) and (high is None or number <= high)
-    return ("number", number) if inside else None  # an int equals the Fraction of the same value, and so do their hashes
+    return (
+        ("number", number) if inside else None
+    )  # an int equals the Fraction of the same value, and so do their hashes
 
 
 def _digits(text: str) -> int:
@@ -215,10 +217,11 @@ def _date_time(lexical: str) -> Value | None:
         return None
     if day == 31 and month in {4, 6, 9, 11}:
         return None
-    seconds = Fraction(86_400)  # 24:00:00 is the first instant of the next day
+    seconds: int | Fraction = 86_400  # 24:00:00 is the first instant of the next day
     if found.group(7) is None:
         fraction = _decimal(found.group(6))
-        assert fraction is not None and isinstance(fraction[1], int | Fraction)
+        assert fraction is not None
+        assert isinstance(fraction[1], int | Fraction)
         seconds = 3600 * int(found.group(4)) + 60 * int(found.group(5)) + fraction[1]
     zone = found.group(8)
     offset: int | None = None

@@ -18,10 +18,10 @@ import pyoxigraph as ox
 from reasoners.derive.derivation import Derivation
 from reasoners.derive.owl import shown
 from reasoners.derive.owl.backward import TooMuch, retract
-from reasoners.derive.owl.datatypes import has_value, is_supported
+from reasoners.derive.owl.datatypes import is_supported
 from reasoners.derive.owl.forward import Forward
-from reasoners.derive.owl.relation import Keys, Relation, distinct
-from reasoners.derive.owl.rules import SAME_AS, TYPE, Row
+from reasoners.derive.owl.relation import EMPTY, Keys, Relation, distinct
+from reasoners.derive.owl.rules import SAME_AS, Row
 from reasoners.derive.owl.state import Reason, State
 from reasoners.derive.owl.terms import Terms
 
@@ -50,20 +50,28 @@ class Rl:
     def from_ntriples(cls, data: bytes) -> Rl:
         """From N-Triples as a serialiser writes them (one triple a line, single spaces): the quickest way in."""
         out = cls.blank()
-        lines = (line[:-2].split(" ", 2) for line in data.decode().split("\n") if line)
-        out._load((s, p, o) for s, p, o in lines)
+        out._load(_split(data))
         return out
 
     @classmethod
     def from_store(cls, store: ox.Store, graph: ox.DefaultGraph | ox.NamedNode | None = None) -> Rl:
         """From one graph of a store (None: the default graph)."""
-        data = store.dump(format=ox.RdfFormat.N_TRIPLES, from_graph=graph or ox.DefaultGraph())
-        return cls.from_ntriples(data or b"")
+        return cls.from_ntriples(_dump(store, graph))
 
     def _load(self, triples: Iterable[tuple[str, str, str]]) -> None:
+        asserted = self.state.asserted.relations
+        for predicate, keys in self._encode(triples).items():
+            asserted[predicate] = Relation(keys)
+        for axiom in self.state.axioms:
+            if self.state.asserted.discard(axiom):
+                self.stated.add(axiom)
+        self.rebuild()
+
+    def _encode(self, triples: Iterable[tuple[str, str, str]]) -> dict[int, Keys]:
+        """Triples given as N-Triples terms: sorted, distinct keys by predicate."""
         number = self.state.terms.number
-        by_predicate: dict[int, list[int]] = {}
         known = self.state.terms.numbers
+        found: dict[int, list[int]] = {}
         for s, p, o in triples:
             # most terms were seen before: look them up without a call
             subject = known.get(s)
@@ -75,18 +83,31 @@ class Rl:
             obj = known.get(o)
             if obj is None:
                 obj = number(o)
-            found = by_predicate.get(predicate)
-            if found is None:
-                found = by_predicate[predicate] = []
-            found.append(subject << 32 | obj)
-        asserted = self.state.asserted.relations
-        while by_predicate:
-            predicate, keys = by_predicate.popitem()
-            asserted[predicate] = Relation(distinct(np.array(keys, dtype=np.int64)))
-        for axiom in self.state.axioms:
-            if self.state.asserted.discard(axiom):
-                self.stated.add(axiom)
-        self.rebuild()
+            keys = found.get(predicate)
+            if keys is None:
+                keys = found[predicate] = []
+            keys.append(subject << 32 | obj)
+        out: dict[int, Keys] = {}
+        while found:  # one list is let go before the next becomes an array
+            predicate, keys = found.popitem()
+            out[predicate] = distinct(np.array(keys, dtype=np.int64))
+        return out
+
+    def difference(self, store: ox.Store) -> tuple[list[ox.Triple], list[ox.Triple]]:
+        """(gone, new): what is asserted here and not in the store's default graph, and the other way round."""
+        there = self._encode(_split(_dump(store)))
+        here = {p: r.keys for p, r in self.state.asserted.relations.items()}
+        for s, p, o in self.stated:
+            here[p] = distinct(np.append(here.get(p, EMPTY), s << 32 | o))
+        triples = self.state.terms.triples
+        return list(triples(shown.difference(here, there))), list(triples(shown.difference(there, here)))
+
+    def closure_difference(self, store: ox.Store) -> tuple[list[ox.Triple], list[ox.Triple]]:
+        """(too much, missing): what the store's default graph holds beyond the closure, and what of it is missing."""
+        there = self._encode(_split(_dump(store)))
+        here = shown.show_all(self.state)
+        triples = self.state.terms.triples
+        return list(triples(shown.difference(there, here))), list(triples(shown.difference(here, there)))
 
     def rebuild(self) -> None:
         """Derive everything from the asserted triples."""
@@ -311,14 +332,8 @@ class Rl:
 
     def demand_types(self, datatypes: Iterable[str]) -> None:
         """Hold the types of literals (dt-type2) for these datatypes, which no axiom reads, as facts."""
-        numbers = [self.state.terms.number(f"<{d}>") for d in datatypes if is_supported(d)]
-        rows = [
-            (self.state.norm(literal), TYPE, number)
-            for number in numbers
-            for literal in self.state.terms.literals
-            if has_value(self.state.terms.value(literal), self.state.terms.texts[number][1:-1])
-        ]
-        self.forward.run([row for row in rows if self.forward.put(row)])
+        self.forward.literals.want(self.state.terms.number(f"<{d}>") for d in datatypes if is_supported(d))
+        self.forward.run([row for row in self.forward.literals.fresh() if self.forward.put(row)])
 
     def __len__(self) -> int:
         """Facts held, over representatives."""
@@ -330,3 +345,14 @@ class Rl:
         terms = self.state.terms
         text = sum(map(len, terms.texts)) + 170 * len(terms) + 250 * len(terms.literals)
         return self.state.facts.size + self.state.asserted.size + text
+
+
+def _dump(store: ox.Store, graph: ox.DefaultGraph | ox.NamedNode | None = None) -> bytes:
+    return store.dump(format=ox.RdfFormat.N_TRIPLES, from_graph=graph or ox.DefaultGraph()) or b""
+
+
+def _split(data: bytes) -> Iterator[tuple[str, str, str]]:
+    for line in data.decode().split("\n"):
+        if line:
+            s, p, o = line[:-2].split(" ", 2)
+            yield s, p, o

@@ -56,7 +56,11 @@ class Explainer:
         fact = state.norm_row(row)
         if fact == row and row[1] != SAME_AS and _plain(state, fact):
             proofs, _ = prove(
-                self.rl.forward, fact, lambda f: _plain(state, f) and state.is_given(f), lambda f: _plain(state, f), STEPS
+                self.rl.forward,
+                fact,
+                lambda f: _plain(state, f) and state.is_given(f),
+                lambda f: _plain(state, f),
+                STEPS,
             )
             if fact in proofs:
                 return _Tree(self.rl, proofs).of(fact)
@@ -137,14 +141,13 @@ def replay(rl: Rl, rows: Iterable[Row]) -> Rl:
     state.records = {}
     queue: deque[Row] = deque(fact for fact in state.axioms if small.forward.put(fact))
     for row in rows:
-        canonical = state.norm_row(row)
         fact = state.assert_row(row)
         if fact is None:
             continue
         if fact[1] == SAME_AS:
             small.forward.merge(Reason(row[0], row[2], "" if row[1] == SAME_AS else "eq-rep-p", (row,)), queue)
             continue
-        if canonical != row and row != fact:
+        if row != fact:
             _note_original(state, row, fact)
         if small.forward.put(fact):
             queue.append(fact)

@@ -14,14 +14,29 @@ import numpy as np
 
 from reasoners.derive.owl import columns
 from reasoners.derive.owl.columns import Batch, column
-from reasoners.derive.owl.datatypes import has_value, is_supported
 from reasoners.derive.owl.join import Lookup
 from reasoners.derive.owl.join import solve as solve_one
 from reasoners.derive.owl.lists import Key, list_rules
+from reasoners.derive.owl.literals import LiteralTypes
 from reasoners.derive.owl.relation import MASK, Keys, among, distinct, swap
 from reasoners.derive.owl.rules import (
-    ALL_VALUES, CHAIN, DOMAIN, EQUIVALENT_CLASS, FIRST, INTERSECTION, KEY, RANGE, REST, SAME_AS, SUB_CLASS,
-    SUB_PROPERTY, THING, TYPE, Index, Row, Rule, fill, fixed_rules, unify,
+    CHAIN,
+    DOMAIN,
+    EQUIVALENT_CLASS,
+    FIRST,
+    INTERSECTION,
+    KEY,
+    RANGE,
+    REST,
+    SAME_AS,
+    SUB_PROPERTY,
+    TYPE,
+    Index,
+    Row,
+    Rule,
+    fill,
+    fixed_rules,
+    unify,
 )  # fmt: skip
 from reasoners.derive.owl.state import Reason, State
 
@@ -36,6 +51,11 @@ class Forward:
 
     def __init__(self, state: State, like: Forward | None = None) -> None:
         self.state = state
+        self._body: Index
+        self._head: Index
+        self.literals: LiteralTypes
+        self.irregular: bool
+        self.reflexive: bool
         if like is None:
             rules = fixed_rules(state.terms)
             self.fixed = [r for r in rules if r.head is not None]
@@ -51,8 +71,7 @@ class Forward:
             self.lookup = Lookup(state.facts, self._body, self._head)
             self._guarded, self._guarded_classes = like._guarded, like._guarded_classes
         self.axioms_changed = self.lists_changed = like is None
-        # datatype whose literals are typed -> how many literals of the table are done
-        self._typed: dict[int, int] = dict(like._typed) if like else {}
+        self.literals = LiteralTypes(state, like.literals if like is not None else None)
         self.irregular = like is not None and like.irregular  # an axiom about the vocabulary: deletions start afresh
         self.vocabulary_merged = False  # the rules mention terms that are no longer representatives
         # owl:sameAs is read by an axiom: each term's equality to itself is a fact
@@ -123,9 +142,10 @@ class Forward:
             if self.axioms_changed:
                 self.axioms_changed = False
                 self._look_for_irregular()
-                rows += self._types_of_literals()
-            elif self._typed:
-                rows += self._types_of_literals(known_only=True)
+                self.literals.look()
+                rows += self.literals.fresh()
+            else:
+                rows += self.literals.fresh()
             if self.reflexive:
                 rows += self._reflexive_rows()
             rows = [row for row in rows if self.put(row)]
@@ -408,57 +428,12 @@ class Forward:
     def _read_rules_again(self) -> None:
         """Terms of the vocabulary were made equal: the rules over their representatives."""
         self.vocabulary_merged = False
-        self.fixed, self.clashes = [_mapped(r, self.state) for r in self.fixed], [_mapped(r, self.state) for r in self.clashes]
+        self.fixed, self.clashes = (
+            [_mapped(r, self.state) for r in self.fixed],
+            [_mapped(r, self.state) for r in self.clashes],
+        )
         self._index()
         self.rounds(self._whole([*self.fixed, *self.listed.values()]))
-
-    def _types_of_literals(self, *, known_only: bool = False) -> list[Row]:
-        """dt-type2 for the datatypes that some axiom reads: the other types of literals nobody can see."""
-        state = self.state
-        terms = state.terms
-        if not known_only:
-            for name in [t for t in self._datatypes() if t not in self._typed]:
-                self._typed[name] = 0
-        out: list[Row] = []
-        for number, done in self._typed.items():
-            datatype = terms.texts[number][1:-1]
-            for literal in terms.literals[done:]:
-                if has_value(terms.value(literal), datatype):
-                    out.append((state.norm(literal), TYPE, number))
-            self._typed[number] = len(terms.literals)
-        return out
-
-    def _datatypes(self) -> list[int]:
-        relations = self.state.facts.relations
-        out = []
-        for row in self.state.axioms:
-            number = row[0]
-            if not is_supported(self.state.terms.texts[number][1:-1]):
-                continue
-            for p, relation in relations.items():
-                if p >= self.state.vocabulary:
-                    continue
-                own = [o for o in relation.out(number) if o != number] if p != TYPE else []
-                if p in {SUB_CLASS, SUB_PROPERTY}:
-                    own = [o for o in own if o != THING]
-                others = []
-                if p not in {RANGE, ALL_VALUES, TYPE, DOMAIN, SUB_CLASS}:
-                    others = [s for s in relation.into(number) if s != number]
-                if own or others:
-                    out.append(number)
-                    break
-        return out
-
-    def types_again(self, literals: Iterable[int]) -> list[Row]:
-        """dt-type2 facts of literals whose class was taken apart."""
-        terms = self.state.terms
-        return [
-            (self.state.norm(m), TYPE, number)
-            for m in literals
-            if terms.is_literal(m)
-            for number in self._typed
-            if has_value(terms.value(m), terms.texts[number][1:-1])
-        ]
 
     def _look_for_irregular(self) -> None:
         """Axioms that read owl:sameAs, or make terms of the vocabulary equal, need more than representatives."""

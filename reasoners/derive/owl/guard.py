@@ -151,7 +151,12 @@ class ClashGuard:
                     if joined and o < 0 and p not in self._into_literal:
                         self._into_literal.add(p)
                         changed = True
-                    if head is not None and head[2] == o and head[1] in self._into_literal and p not in self._into_literal:
+                    if (
+                        head is not None
+                        and head[2] == o
+                        and head[1] in self._into_literal
+                        and p not in self._into_literal
+                    ):
                         self._into_literal.add(p)
                         changed = True
                     if level > self._into.get(p, 0):
@@ -247,7 +252,7 @@ class ClashGuard:
 
     def _matters(self, predicate: ox.NamedNode) -> bool:
         p = self.base.state.terms.numbers.get(str(predicate))
-        return p is not None and self._into.get(self.base.state.norm(p), 0) > 0 or predicate == OWL.sameAs
+        return (p is not None and self._into.get(self.base.state.norm(p), 0) > 0) or predicate == OWL.sameAs
 
 
 def _partly(atom: Atom, env: Sequence[int]) -> Atom:

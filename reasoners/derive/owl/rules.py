@@ -124,7 +124,7 @@ _LINES: list[_Line] = []
 
 def _parsed() -> list[_Line]:
     if not _LINES:
-        for line in filter(None, map(str.strip, tables.RULES.splitlines())):
+        for line in filter(None, map(str.strip, tables.RULES.replace("\n  ", " ").splitlines())):
             name, _, rest = line.partition(": ")
             left, _, right = rest.partition(" => ")
             axioms, _, data = left.partition("|")
@@ -142,22 +142,24 @@ def fixed_rules(terms: Terms) -> list[Rule]:
     for line in _parsed():
         variables: dict[str, int] = {}
 
-        def number(word: str, known: dict[str, int] = variables) -> int:
-            return ~known.setdefault(word, len(known)) if word.startswith("?") else terms.number(_text(word))
-
-        def atom(words: tuple[str, str, str], number=number) -> Atom:  # type: ignore[no-untyped-def]
-            return (number(words[0]), number(words[1]), number(words[2]))
-
-        body = tuple(atom(words) for words in line.body)
-        unequal = tuple((~number(a), ~number(b)) for a, b in line.unequal)
+        body = tuple(_atom(words, terms, variables) for words in line.body)
+        unequal = tuple((variables[a], variables[b]) for a, b in line.unequal)
         for head in line.heads or (None,):
-            out.append(Rule(line.name, body, atom(head) if head else None, unequal, line.data))
+            concluded = _atom(head, terms, variables) if head else None
+            out.append(Rule(line.name, body, concluded, unequal, line.data))
     return out
+
+
+def _atom(words: tuple[str, str, str], terms: Terms, variables: dict[str, int]) -> Atom:
+    s, p, o = (~variables.setdefault(w, len(variables)) if w.startswith("?") else terms.number(_text(w)) for w in words)
+    return (s, p, o)
 
 
 def axiomatic(terms: Terms) -> dict[Row, str]:
     """Triples that hold in every graph, and the rule that says so."""
-    rows = {(terms.number(_text(s)), terms.number(_text(p)), terms.number(_text(o))): r for r, s, p, o in tables.AXIOMATIC}
+    rows = {
+        (terms.number(_text(s)), terms.number(_text(p)), terms.number(_text(o))): r for r, s, p, o in tables.AXIOMATIC
+    }
     from reasoners.derive.owl.datatypes import DATATYPES
 
     datatype = terms.number(iri("rdfs:Datatype"))

@@ -40,7 +40,9 @@ class State:
         self.rep: dict[int, int] = {}
         self.members: dict[int, list[int]] = {}
         self.reasons: dict[int, list[Reason]] = {}  # by representative
-        self.tied: dict[Row, set[int]] | None = {}  # fact that a merge rests on -> a member of the class; None: make anew
+        self.tied: (
+            dict[Row, set[int]] | None
+        ) = {}  # fact that a merge rests on -> a member of the class; None: make anew
         self.touched: dict[Row, bool] | None = None  # facts changed in this transaction: were they there before?
         self.classes_before: dict[int, tuple[int, ...]] = {}
         self._remembered: set[int] = set()  # terms of those classes
@@ -83,9 +85,7 @@ class State:
         if p != TYPE or not self.terms.is_iri(o) or not is_supported(self.terms.texts[o][1:-1]):
             return False
         datatype = self.terms.texts[o][1:-1]
-        return any(
-            has_value(self.terms.value(m), datatype) for m in self.members_of(s) if self.terms.is_literal(m)
-        )
+        return any(has_value(self.terms.value(m), datatype) for m in self.members_of(s) if self.terms.is_literal(m))
 
     def is_given(self, fact: Row) -> bool:
         """Whether the fact needs no rule."""

@@ -3,7 +3,7 @@
 A rule is `name: axioms | data => conclusions`. Axioms are the patterns that terminology states, data those that
 individuals do; the bar guides what reads the rules (which terms can take part in a contradiction), not what they mean.
 `a` is `rdf:type`; a conclusion `false` is a contradiction; `owl:sameAs` in a conclusion merges two classes of equal
-terms. `?x != ?y` holds when the two are not the same number.
+terms. `?x != ?y` holds when the two are not the same number. A line that begins with spaces goes on with the one above.
 
 Equality (table 4) is not a rule here but the way facts are stored: over one representative of each class of equal terms,
 of each value of literals. Likewise dt-type2, dt-eq, dt-diff and dt-not-type of table 8 (`engine`).
@@ -21,8 +21,10 @@ ONE = '"1"^^xsd:nonNegativeInteger'
 
 EQUALITY = """
 eq-diff1: | ?x owl:differentFrom ?x => false
-eq-diff2: ?d a owl:AllDifferent, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?z, ?l :cell ?j, ?j rdf:first ?z, ?i != ?j | => false
-eq-diff3: ?d a owl:AllDifferent, ?d owl:distinctMembers ?l, ?l :cell ?i, ?i rdf:first ?z, ?l :cell ?j, ?j rdf:first ?z, ?i != ?j | => false
+eq-diff2: ?d a owl:AllDifferent, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?z, ?l :cell ?j, ?j rdf:first ?z,
+  ?i != ?j | => false
+eq-diff3: ?d a owl:AllDifferent, ?d owl:distinctMembers ?l, ?l :cell ?i, ?i rdf:first ?z, ?l :cell ?j,
+  ?j rdf:first ?z, ?i != ?j | => false
 """
 
 PROPERTIES = """
@@ -38,7 +40,8 @@ prp-spo1: ?p1 rdfs:subPropertyOf ?p2, ?p1 != ?p2 | ?x ?p1 ?y => ?x ?p2 ?y
 prp-eqp1: ?p1 owl:equivalentProperty ?p2, ?p1 != ?p2 | ?x ?p1 ?y => ?x ?p2 ?y
 prp-eqp2: ?p1 owl:equivalentProperty ?p2, ?p1 != ?p2 | ?x ?p2 ?y => ?x ?p1 ?y
 prp-pdw: ?p1 owl:propertyDisjointWith ?p2 | ?x ?p1 ?y, ?x ?p2 ?y => false
-prp-adp: ?d a owl:AllDisjointProperties, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?p1, ?l :cell ?j, ?j rdf:first ?p2, ?i != ?j | ?x ?p1 ?y, ?x ?p2 ?y => false
+prp-adp: ?d a owl:AllDisjointProperties, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?p1, ?l :cell ?j,
+  ?j rdf:first ?p2, ?i != ?j | ?x ?p1 ?y, ?x ?p2 ?y => false
 prp-inv1: ?p1 owl:inverseOf ?p2 | ?x ?p1 ?y => ?y ?p2 ?x
 prp-inv2: ?p1 owl:inverseOf ?p2 | ?x ?p2 ?y => ?y ?p1 ?x
 prp-npa1: ?n owl:sourceIndividual ?x, ?n owl:assertionProperty ?p, ?n owl:targetIndividual ?y | ?x ?p ?y => false
@@ -56,11 +59,16 @@ cls-avf: ?c owl:allValuesFrom ?d, ?c owl:onProperty ?p | ?x a ?c, ?x ?p ?y => ?y
 cls-hv1: ?c owl:hasValue ?y, ?c owl:onProperty ?p | ?x a ?c => ?x ?p ?y
 cls-hv2: ?c owl:hasValue ?y, ?c owl:onProperty ?p | ?x ?p ?y => ?x a ?c
 cls-maxc1: ?c owl:maxCardinality {ZERO}, ?c owl:onProperty ?p | ?x a ?c, ?x ?p ?y => false
-cls-maxc2: ?c owl:maxCardinality {ONE}, ?c owl:onProperty ?p | ?x a ?c, ?x ?p ?y1, ?x ?p ?y2, ?y1 != ?y2 => ?y1 owl:sameAs ?y2
-cls-maxqc1: ?c owl:maxQualifiedCardinality {ZERO}, ?c owl:onProperty ?p, ?c owl:onClass ?d | ?x a ?c, ?x ?p ?y, ?y a ?d => false
-cls-maxqc2: ?c owl:maxQualifiedCardinality {ZERO}, ?c owl:onProperty ?p, ?c owl:onClass owl:Thing | ?x a ?c, ?x ?p ?y => false
-cls-maxqc3: ?c owl:maxQualifiedCardinality {ONE}, ?c owl:onProperty ?p, ?c owl:onClass ?d | ?x a ?c, ?x ?p ?y1, ?y1 a ?d, ?x ?p ?y2, ?y2 a ?d, ?y1 != ?y2 => ?y1 owl:sameAs ?y2
-cls-maxqc4: ?c owl:maxQualifiedCardinality {ONE}, ?c owl:onProperty ?p, ?c owl:onClass owl:Thing | ?x a ?c, ?x ?p ?y1, ?x ?p ?y2, ?y1 != ?y2 => ?y1 owl:sameAs ?y2
+cls-maxc2: ?c owl:maxCardinality {ONE}, ?c owl:onProperty ?p | ?x a ?c, ?x ?p ?y1, ?x ?p ?y2, ?y1 != ?y2
+  => ?y1 owl:sameAs ?y2
+cls-maxqc1: ?c owl:maxQualifiedCardinality {ZERO}, ?c owl:onProperty ?p, ?c owl:onClass ?d | ?x a ?c, ?x ?p ?y,
+  ?y a ?d => false
+cls-maxqc2: ?c owl:maxQualifiedCardinality {ZERO}, ?c owl:onProperty ?p, ?c owl:onClass owl:Thing | ?x a ?c,
+  ?x ?p ?y => false
+cls-maxqc3: ?c owl:maxQualifiedCardinality {ONE}, ?c owl:onProperty ?p, ?c owl:onClass ?d | ?x a ?c, ?x ?p ?y1,
+  ?y1 a ?d, ?x ?p ?y2, ?y2 a ?d, ?y1 != ?y2 => ?y1 owl:sameAs ?y2
+cls-maxqc4: ?c owl:maxQualifiedCardinality {ONE}, ?c owl:onProperty ?p, ?c owl:onClass owl:Thing | ?x a ?c,
+  ?x ?p ?y1, ?x ?p ?y2, ?y1 != ?y2 => ?y1 owl:sameAs ?y2
 cls-oo: ?c owl:oneOf ?l, ?l :cell ?i, ?i rdf:first ?y | => ?y a ?c
 """
 
@@ -69,11 +77,13 @@ cax-sco: ?c1 rdfs:subClassOf ?c2, ?c1 != ?c2 | ?x a ?c1 => ?x a ?c2
 cax-eqc1: ?c1 owl:equivalentClass ?c2, ?c1 != ?c2 | ?x a ?c1 => ?x a ?c2
 cax-eqc2: ?c1 owl:equivalentClass ?c2, ?c1 != ?c2 | ?x a ?c2 => ?x a ?c1
 cax-dw: ?c1 owl:disjointWith ?c2 | ?x a ?c1, ?x a ?c2 => false
-cax-adc: ?d a owl:AllDisjointClasses, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?c1, ?l :cell ?j, ?j rdf:first ?c2, ?i != ?j | ?x a ?c1, ?x a ?c2 => false
+cax-adc: ?d a owl:AllDisjointClasses, ?d owl:members ?l, ?l :cell ?i, ?i rdf:first ?c1, ?l :cell ?j,
+  ?j rdf:first ?c2, ?i != ?j | ?x a ?c1, ?x a ?c2 => false
 """
 
 SCHEMA = """
-scm-cls: ?c a owl:Class | => ?c rdfs:subClassOf ?c, ?c owl:equivalentClass ?c, ?c rdfs:subClassOf owl:Thing, owl:Nothing rdfs:subClassOf ?c
+scm-cls: ?c a owl:Class | => ?c rdfs:subClassOf ?c, ?c owl:equivalentClass ?c, ?c rdfs:subClassOf owl:Thing,
+  owl:Nothing rdfs:subClassOf ?c
 scm-sco: ?c1 rdfs:subClassOf ?c2, ?c2 rdfs:subClassOf ?c3 | => ?c1 rdfs:subClassOf ?c3
 scm-eqc1: ?c1 owl:equivalentClass ?c2 | => ?c1 rdfs:subClassOf ?c2, ?c2 rdfs:subClassOf ?c1
 scm-eqc2: ?c1 rdfs:subClassOf ?c2, ?c2 rdfs:subClassOf ?c1 | => ?c1 owl:equivalentClass ?c2
@@ -86,20 +96,28 @@ scm-dom1: ?p rdfs:domain ?c1, ?c1 rdfs:subClassOf ?c2 | => ?p rdfs:domain ?c2
 scm-dom2: ?p2 rdfs:domain ?c, ?p1 rdfs:subPropertyOf ?p2 | => ?p1 rdfs:domain ?c
 scm-rng1: ?p rdfs:range ?c1, ?c1 rdfs:subClassOf ?c2 | => ?p rdfs:range ?c2
 scm-rng2: ?p2 rdfs:range ?c, ?p1 rdfs:subPropertyOf ?p2 | => ?p1 rdfs:range ?c
-scm-hv: ?c1 owl:hasValue ?i, ?c1 owl:onProperty ?p1, ?c2 owl:hasValue ?i, ?c2 owl:onProperty ?p2, ?p1 rdfs:subPropertyOf ?p2 | => ?c1 rdfs:subClassOf ?c2
-scm-svf1: ?c1 owl:someValuesFrom ?d1, ?c1 owl:onProperty ?p, ?c2 owl:someValuesFrom ?d2, ?c2 owl:onProperty ?p, ?d1 rdfs:subClassOf ?d2 | => ?c1 rdfs:subClassOf ?c2
-scm-svf2: ?c1 owl:someValuesFrom ?d, ?c1 owl:onProperty ?p1, ?c2 owl:someValuesFrom ?d, ?c2 owl:onProperty ?p2, ?p1 rdfs:subPropertyOf ?p2 | => ?c1 rdfs:subClassOf ?c2
-scm-avf1: ?c1 owl:allValuesFrom ?d1, ?c1 owl:onProperty ?p, ?c2 owl:allValuesFrom ?d2, ?c2 owl:onProperty ?p, ?d1 rdfs:subClassOf ?d2 | => ?c1 rdfs:subClassOf ?c2
-scm-avf2: ?c1 owl:allValuesFrom ?d, ?c1 owl:onProperty ?p1, ?c2 owl:allValuesFrom ?d, ?c2 owl:onProperty ?p2, ?p1 rdfs:subPropertyOf ?p2 | => ?c2 rdfs:subClassOf ?c1
+scm-hv: ?c1 owl:hasValue ?i, ?c1 owl:onProperty ?p1, ?c2 owl:hasValue ?i, ?c2 owl:onProperty ?p2,
+  ?p1 rdfs:subPropertyOf ?p2 | => ?c1 rdfs:subClassOf ?c2
+scm-svf1: ?c1 owl:someValuesFrom ?d1, ?c1 owl:onProperty ?p, ?c2 owl:someValuesFrom ?d2, ?c2 owl:onProperty ?p,
+  ?d1 rdfs:subClassOf ?d2 | => ?c1 rdfs:subClassOf ?c2
+scm-svf2: ?c1 owl:someValuesFrom ?d, ?c1 owl:onProperty ?p1, ?c2 owl:someValuesFrom ?d, ?c2 owl:onProperty ?p2,
+  ?p1 rdfs:subPropertyOf ?p2 | => ?c1 rdfs:subClassOf ?c2
+scm-avf1: ?c1 owl:allValuesFrom ?d1, ?c1 owl:onProperty ?p, ?c2 owl:allValuesFrom ?d2, ?c2 owl:onProperty ?p,
+  ?d1 rdfs:subClassOf ?d2 | => ?c1 rdfs:subClassOf ?c2
+scm-avf2: ?c1 owl:allValuesFrom ?d, ?c1 owl:onProperty ?p1, ?c2 owl:allValuesFrom ?d, ?c2 owl:onProperty ?p2,
+  ?p1 rdfs:subPropertyOf ?p2 | => ?c2 rdfs:subClassOf ?c1
 scm-int: ?c owl:intersectionOf ?l, ?l :cell ?i, ?i rdf:first ?d | => ?c rdfs:subClassOf ?d
 scm-uni: ?c owl:unionOf ?l, ?l :cell ?i, ?i rdf:first ?d | => ?d rdfs:subClassOf ?c
 """
 
 # Each list that an axiom uses, and its cells. These facts are ours: nobody is shown them.
-LISTS = "\n".join(
-    f"{':head'}: ?c {predicate} ?l | => ?l :cell ?l"
-    for predicate in ("owl:intersectionOf", "owl:unionOf", "owl:oneOf", "owl:members", "owl:distinctMembers")
-) + "\n:tail: ?l :cell ?i, ?i rdf:rest ?j | => ?l :cell ?j\n"
+LISTS = (
+    "\n".join(
+        f"{':head'}: ?c {predicate} ?l | => ?l :cell ?l"
+        for predicate in ("owl:intersectionOf", "owl:unionOf", "owl:oneOf", "owl:members", "owl:distinctMembers")
+    )
+    + "\n:tail: ?l :cell ?i, ?i rdf:rest ?j | => ?l :cell ?j\n"
+)
 
 AXIOMATIC: tuple[tuple[str, str, str, str], ...] = (
     ("cls-thing", "owl:Thing", "a", "owl:Class"),
