@@ -189,20 +189,37 @@ def edits(old: Sequence[ox.Triple], document: Ontology, *, as_is: bool = False) 
     return difference(old, document.triples, untouched=list(_rewritten(old, document.format)))
 
 
-def _rewritten(triples: Sequence[ox.Triple], format: str) -> Iterator[tuple[ox.Triple, ...]]:
+def _rewritten(triples: Sequence[ox.Triple], format: str) -> Iterator[Sequence[ox.Triple]]:
     """The triples as the OWL API would read and write them: what an editor can show of them, and all of them. Nothing
     without Java."""
-    from reasoners.classify import SYNTAXES, Bounds, convert
+    from reasoners.classify import SYNTAXES
 
     shown = editable(triples)
+    yield shown
     syntax = format if format in SYNTAXES else "turtle" if format in ("turtle", "trig") else "rdf-xml"
     for part in (shown, triples) if len(shown) < len(triples) else (shown,):
         for through in dict.fromkeys((syntax, "rdf-xml")):
             try:
-                body = ox.serialize(part, format=ox.RdfFormat.RDF_XML) or b""
-                yield convert(body, through=through, bounds=Bounds(120.0, classes=java_classes())).triples
+                yield _through(part, through)
             except (NotAvailableError, InputError, ValueError):
                 continue  # it cannot read what it wrote: then neither could the editor
+
+
+def _through(triples: Sequence[ox.Triple], syntax: str) -> Sequence[ox.Triple]:
+    """The triples read by the OWL API and written in a syntax; kept, for a graph is edited more than once."""
+    from reasoners.classify import VERSION, Bounds, convert
+
+    folder = cache.folder()
+    kept = None if folder is None else cache.Files(folder.parent / "ontologies")
+    key = f"through {syntax} {VERSION}\n" + "\n".join(sorted(map(str, triples)))
+    known = None if kept is None else kept.get(key)
+    if known is not None:
+        return [q.triple for q in ox.parse(known, format=ox.RdfFormat.N_TRIPLES)]
+    body = ox.serialize(triples, format=ox.RdfFormat.RDF_XML) or b""
+    made = convert(body, through=syntax, bounds=Bounds(120.0, classes=java_classes())).triples
+    if kept is not None:
+        kept.put(key, ox.serialize(made, format=ox.RdfFormat.N_TRIPLES) or b"")
+    return made
 
 
 def editable(triples: Sequence[ox.Triple]) -> list[ox.Triple]:

@@ -123,9 +123,10 @@ def told_source(source: Json) -> str:
 
 def show_absent(told: Json) -> None:
     """What is known about a triple that does not hold."""
-    line(f"it does not hold: {shown(told['triple'])}", style="bold")
+    heading = "it is stated, and counts for nobody else" if told["inert"] else "it does not hold"
+    line(f"{heading}: {shown(told['triple'])}", style="bold")
     for item in told["inert"]:
-        line(f"  stated in {short(item['graph'])}, without effect: {item['why']}")
+        line(f"  stated in {short(item['graph'])}: {item['why']}")
     for item in told["rules"]:
         line(
             f"  {short(item['rule'])} ({item['label']}) would conclude it: {item['held']} of {item['parts']} parts hold"

@@ -53,7 +53,7 @@ def why_triple(kernel: Kernel, params: Json, caller: Caller) -> Json:
         if regime == "full":
             found = _full(kernel, explainer, triple, wanted)
         else:
-            found = explainer.explain(triple, wanted)
+            found = explainer.explain(triple, wanted) if triple in state.view else []
         out: Json = {
             "triple": triple_line(triple)[:-2], "regime": regime, "holds": bool(found),
             "derivations": told.trees(found),

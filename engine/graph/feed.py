@@ -22,6 +22,7 @@ import pyoxigraph as ox
 
 from engine.graph import names
 from engine.graph.audiences import PUBLIC, AudienceView, quads_of
+from engine.graph.entailed import Changed, Entailed
 from engine.graph.hashing import keccak256
 from engine.graph.past import quads_at
 from reasoners.graph import Delta
@@ -34,7 +35,6 @@ WAIT = 60.0  # seconds a replica may wait for news at most
 SEEN = 20_000  # transactions whose versions are remembered
 VIEWS = 8  # private audiences followed at once
 Json = dict[str, Any]
-Changed = list[tuple[ox.Quad, bool]]  # a quad, and whether it came (else it is gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Feed:
         self.tx = -1
         self._counted: dict[frozenset[str], Counted] = {}
         self._followed: dict[str, Followed] = {}
+        self._entailed: dict[str, Entailed] = {}
         self._making = threading.Lock()
         self._closing = False
 
@@ -133,6 +134,7 @@ class Feed:
             self._heard, self._kept = {}, 0
             self._steps.clear()
             self._followed.clear()
+            self._entailed.clear()
             self._counted.clear()
             self._since = -1
             self.tx = -1
@@ -194,8 +196,11 @@ class Feed:
                 self.listen()
                 told = self.told(graphs)
                 store = kernel.store.store
+                live = _live(store) if regime == "full" and key not in self._entailed else None
                 readable = [i for i, info in kernel.log.graphs.items() if info.audience == "public"]
                 parts = [*_union(store), *quads_of(store, readable)]
+            if regime == "full":
+                parts = [*self._entail(key, graphs, told["tx"], live), *parts[2:]]
             quads = chain.from_iterable(parts)
         else:
             followed = self._follow(key, graphs)
@@ -204,7 +209,10 @@ class Feed:
                     followed = self._follow(key, graphs)
                 told = self.told(graphs, followed.tx)
                 store = followed.view.store.store
-                parts = [*_union(store), *quads_of(followed.view.store.store, followed.view.named())]
+                parts = [*_union(store), *quads_of(store, followed.view.named())]
+                if regime == "full":
+                    live = _live(store) if key not in self._entailed else None
+                    parts = [*self._entail(key, graphs, told["tx"], live), *parts[2:]]
             quads = chain.from_iterable(parts)
         path = folder / f"{key}-{regime}-{told['tx']}-{time.time_ns():x}.nq"
         with path.open("wb") as file:
@@ -224,7 +232,8 @@ class Feed:
             steps = [s for s in self._steps if s.tx > tx]
             upto = self.tx
         if key == PUBLIC:
-            changes = [(s.tx, self._public(s)) for s in steps]
+            raw = [(s.tx, s.changed) for s in steps]
+            readable = self._is_public
         else:
             followed = self._followed.get(key)
             if followed is None or followed.view.graphs != graphs:
@@ -232,14 +241,56 @@ class Feed:
             with followed.lock:
                 if not self._catch_up(followed) or tx < followed.since:
                     return {"reset": True}
-                changes = [(n, c) for n, c in followed.steps if tx < n <= upto]
+                raw = [(n, c) for n, c in followed.steps if tx < n <= upto]
+                readable = followed.view.reads
+        changes = [(n, _dataset(c, readable)) for n, c in raw]
+        if regime == "full":
+            found = self._entailing(key, tx, raw, upto)
+            if found is None:
+                return {"reset": True}
+            named = {
+                n: [(q, came) for q, came in c if not isinstance(q.graph_name, ox.DefaultGraph)] for n, c in changes
+            }
+            changes = [(n, [*found.get(n, ()), *c]) for n, c in named.items()]
         return {
             **self.told(graphs, upto), "steps": [_as_step(c, self.told(graphs, n)) for n, c in changes if c],
         }  # fmt: skip
 
-    def _public(self, step: Step) -> Changed:
-        graphs = self._kernel.log.graphs
-        return _dataset(step.changed, lambda g: g in graphs and graphs[g].audience == "public")
+    def _is_public(self, graph: str) -> bool:
+        info = self._kernel.log.graphs.get(graph)
+        return info is not None and info.audience == "public"
+
+    # -- the full regime ----------------------------------------------------------------------------------------------
+    def _entail(
+        self, key: str, graphs: frozenset[str], tx: int, live: list[Iterator[ox.Quad]] | None
+    ) -> list[Iterable[ox.Quad]]:
+        """The audience's union under OWL 2 RL at `tx`; `live` is its store then, where none is followed yet."""
+        found = self._entailed.get(key)
+        if found is None:
+            assert live is not None
+            copy = ox.Store()
+            copy.bulk_extend(chain.from_iterable(live))
+            while len(self._entailed) >= VIEWS:
+                self._entailed.pop(next(iter(self._entailed)))
+            found = self._entailed[key] = Entailed(copy, tx)
+        elif found.tx < tx:
+            self.since(key, graphs, "full", found.tx, 0)
+        with found.lock:
+            return _union(found.store)
+
+    def _entailing(self, key: str, tx: int, raw: list[tuple[int, Changed]], upto: int) -> dict[int, Changed] | None:
+        """What the steps change under OWL 2 RL, by transaction; None when the regime does not go on from `tx`."""
+        found = self._entailed.get(key)
+        if found is None:
+            return None
+        with found.lock:
+            if tx < found.since or found.tx < tx:
+                return None
+            for number, changed in raw:
+                if number > found.tx:
+                    found.follow(number, changed, KEPT)
+            found.tx = max(found.tx, upto)
+            return {n: c for n, c in found.steps if tx < n <= upto}
 
     # -- private audiences --------------------------------------------------------------------------------------------
     def _follow(self, key: str, graphs: frozenset[str]) -> Followed:
@@ -276,12 +327,13 @@ class Feed:
             # rules may be others now: the audience is made anew
             for key in [k for k, f in self._followed.items() if f is followed]:
                 del self._followed[key]
+                self._entailed.pop(key, None)
             return False
         for step in steps:
             asserted = [(q, came) for q, came in step.changed if followed.view.reads(_graph(q))]
             delta = Delta(tuple(q for q, c in asserted if not c), tuple(q for q, c in asserted if c))
             changed = followed.view.follow(delta, step.time) if delta else []
-            followed.steps.append((step.tx, _dataset(changed, followed.view.reads)))
+            followed.steps.append((step.tx, changed))
             followed.tx = step.tx
         while sum(len(c) for _, c in followed.steps) > KEPT:
             followed.since = followed.steps.popleft()[0]
@@ -308,6 +360,11 @@ def _dataset(changed: Changed, readable: Callable[[str], bool]) -> Changed:
         else:
             out[quad] = came
     return list(out.items())
+
+
+def _live(store: ox.Store) -> list[Iterator[ox.Quad]]:
+    """The closure and the inert graph as of now, to be copied and reasoned over without the kernel's lock."""
+    return [store.quads_for_pattern(None, None, None, g) for g in (ox.DefaultGraph(), names.INERT)]
 
 
 def _union(store: ox.Store) -> list[Iterable[ox.Quad]]:

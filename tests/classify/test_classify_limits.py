@@ -26,7 +26,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_ontology_outside_owl_dl_gives_one_error_with_its_remedy(name: str, bounds: Bounds) -> None:
+def test_ontology_outside_owl_dl_gives_one_error_with_its_remedy(name: str, bounds: Bounds, effort: int) -> None:
+    if effort == 1 and list(REFUSED).index(name) % 2:
+        pytest.skip("half of the kinds at quick effort: each starts Java")
     turtle, word, remedy = REFUSED[name]
     with pytest.raises(InputError) as caught:
         classify(owl(turtle), bounds=bounds)

@@ -182,12 +182,12 @@ def run_case(seed: int, seen: Counter[str]) -> None:
 
 def test_derived_graphs_equal_full_derivation_when_anything_changes(effort: int) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(100 * effort):
+    for seed in range(50 * effort):
         run_case(seed, seen)
     # The cases must really exercise what they claim to.
-    assert seen["deltas"] > 500 * effort
+    assert seen["deltas"] > 250 * effort
     assert seen["derived"] > 5 * seen["deltas"]
-    assert seen["recursive"] > 40 * effort
+    assert seen["recursive"] > 20 * effort
     assert seen["incremental"] > seen["rules"] * 0.6
 
 

@@ -112,7 +112,7 @@ def shown(triple: ox.Triple) -> tuple[str, ...]:
 
 def test_maintained_closure_equals_rdflib_when_rules_and_changes_are_random(effort: int) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(20 * effort):
+    for seed in range(8 * effort):
         rng = random.Random(f"oracle {seed}")
         deriver = a_deriver(rng)
         work, asserted = MemoryWorkspace(), set[ox.Triple]()
@@ -137,7 +137,7 @@ def test_maintained_closure_equals_rdflib_when_rules_and_changes_are_random(effo
             seen["states"] += 1
             seen["derived"] += len(closure) - len(asserted)
         seen["rules"] += len(deriver.rules)
-    assert seen["states"] > 50 * effort
+    assert seen["states"] > 20 * effort
     assert seen["derived"] > 3 * seen["states"]
 
 

@@ -302,7 +302,8 @@ def test_rules_of_one_shape_chain_in_the_order_of_their_strata() -> None:
 def test_function_of_the_policy_serves_plain_rules_and_changes_their_text() -> None:
     query = "CONSTRUCT { ?s :v ?v } WHERE { ?s :w ?w BIND(:twice(?w) + :parts(?s) AS ?v) }"
     dapp = "https://w3id.org/dappops#"
-    rule = f':r a <{dapp}Rule> ; <{dapp}headPredicate> "http://ex.org/v"^^xsd:anyURI ; sh:prefixes <http://ex.org/> ; sh:construct "{query}" .'
+    head = f'<{dapp}headPredicate> "http://ex.org/v"^^xsd:anyURI'
+    rule = f':r a <{dapp}Rule> ; {head} ; sh:prefixes <http://ex.org/> ; sh:construct "{query}" .'
     assert lines(derived(FUNCTIONS + rule)) == {":a :v 6", ":b :v 11", ":c :v 2"}
     (one,) = rules_of(turtle(FUNCTIONS + rule))
     (other,) = rules_of(turtle(FUNCTIONS.replace("COUNT(?p)", "COUNT(DISTINCT ?p)") + rule))

@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from endpoint_server import Served, serving
+from endpoint_server import LIMITS, ORIGIN, Served, serving
 
 import engine
-
-ORIGIN = "https://page.example"
-SECONDS = 2.0  # a query's deadline at the server
-LIMITS = ("--timeout", str(SECONDS), "--rows", "30000", "--anonymous", "6", "--per-caller", "6")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +21,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Iterator[Ser
         for i in range(1000):
             change.add(f"http://example.org/s{i % 250}", f"http://example.org/p{i // 250}", i)
     errors = home.parent / "errors"
-    with serving(home, repo, "--writable", "--origin", ORIGIN, "--name", "box.example", *LIMITS, errors=errors) as found:
+    with serving(
+        home, repo, "--writable", "--origin", ORIGIN, "--name", "box.example", *LIMITS, errors=errors
+    ) as found:
         yield found
 
 

@@ -18,6 +18,9 @@ from typing import IO, Any
 from urllib.parse import urlencode
 
 PATIENCE = 90.0  # seconds; the machine may be busy
+SECONDS = 2.0  # a query's deadline at the shared server
+LIMITS = ("--timeout", str(SECONDS), "--rows", "30000", "--anonymous", "6", "--per-caller", "6")
+ORIGIN = "https://page.example"  # let in at the shared server
 JSON = "application/sparql-results+json"
 UPDATE = {"Content-Type": "application/sparql-update"}
 TURTLE = {"Content-Type": "text/turtle"}
@@ -135,7 +138,12 @@ def serving(home: Path | str, repo: Path, *options: str, errors: Path | None = N
     ]  # fmt: skip
     with open(errors or os.devnull, "w") as stream:
         process = subprocess.Popen(
-            command, cwd=repo, stdout=subprocess.PIPE, stderr=stream, text=True, env={**os.environ, "PYTHONPATH": str(repo)}
+            command,
+            cwd=repo,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(repo)},
         )
     assert process.stdout is not None
     try:

@@ -46,7 +46,12 @@ def test_graph_is_the_one_named_when_named_in_each_way(served: Served, own: str)
     assert served.ask("PUT", f"{own}named", TURTLE, BODY).status == 201
     iri = f"https://w3id.org/dappops/g/{own.removeprefix('/graphs/')}named"
     wanted = _graph(BODY.encode(), "text/turtle")
-    for path in (f"{own}named", f"/graphs?graph={quote(iri, safe='')}", f"/graphs?graph={iri}", f"/graphs/{quote(iri, safe='')}"):
+    for path in (
+        f"{own}named",
+        f"/graphs?graph={quote(iri, safe='')}",
+        f"/graphs?graph={iri}",
+        f"/graphs/{quote(iri, safe='')}",
+    ):
         assert _graph(served.ask("GET", path).body, "text/turtle") == wanted, path
     assert served.count(f"GRAPH <{iri}> {{ ?s ?p ?o }}") == 3
     (row,) = served.query(f"SELECT (COUNT(*) AS ?n) FROM <{iri}> {{ ?s ?p ?o }}").rows()
@@ -89,7 +94,7 @@ def test_parts_are_one_graph_when_sent_as_multipart(served: Served, own: str) ->
     body = (
         '--b\r\nContent-Disposition: form-data; name="one"; filename="one.ttl"\r\nContent-Type: text/turtle\r\n\r\n'
         "_:x <urn:b> 1 .\r\n"
-        '--b\r\nContent-Disposition: form-data; name="two"; filename="two.nt"\r\n\r\n_:x <urn:b> \"two\" .\r\n--b--\r\n'
+        '--b\r\nContent-Disposition: form-data; name="two"; filename="two.nt"\r\n\r\n_:x <urn:b> "two" .\r\n--b--\r\n'
     )
     made = served.ask("POST", f"{own}parts", {"Content-Type": "multipart/form-data; boundary=b"}, body)
     assert made.status == 201, made.text
@@ -162,7 +167,9 @@ def test_names_are_free_when_the_data_set_is_standard(standard: Served) -> None:
         assert name.encode() in standard.ask("GET", path, {"Accept": "application/n-triples"}).body
     assert standard.ask("GET", "/graphs/direct/1.ttl").status == 200, "the URL is the graph's name"
     names = standard.query("SELECT DISTINCT ?g { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g").rows()
-    assert [r["g"] for r in names] == sorted(["http://free.example/one", "urn:two", f"{standard.url}graphs/direct/1.ttl"])
+    assert [r["g"] for r in names] == sorted(
+        ["http://free.example/one", "urn:two", f"{standard.url}graphs/direct/1.ttl"]
+    )
     assert standard.query("SELECT ?s { ?s ?p ?o }").rows() == [], "nothing is in the default graph"
     assert standard.ask("PUT", "/graphs?default", TURTLE, "<urn:x> <urn:y> 1 .").status in (200, 201)
     assert standard.count("?s ?p ?o") == 1

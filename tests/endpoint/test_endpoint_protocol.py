@@ -11,8 +11,7 @@ from xml.etree import ElementTree
 
 import pyoxigraph as ox
 import pytest
-from conftest import ORIGIN
-from endpoint_server import JSON, Served, until
+from endpoint_server import JSON, ORIGIN, Served, until
 
 from engine.server.protocol.negotiation import GRAPH, ROWS
 from verifier import verify
@@ -28,7 +27,8 @@ BOUNDARY = "a-boundary"
 
 def _multipart(**fields: str) -> str:
     parts = "".join(
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
     )
     return f"{parts}--{BOUNDARY}--\r\n"
 
@@ -41,7 +41,9 @@ def test_query_is_answered_when_sent_in_each_way_of_the_protocol(way: str, serve
     elif way == "form":
         answer = served.ask("POST", "/sparql", {"Content-Type": FORM, **accept}, urlencode({"query": ONE}))
     elif way == "direct":
-        answer = served.ask("POST", "/sparql", {"Content-Type": "application/sparql-query; charset=UTF-8", **accept}, ONE)
+        answer = served.ask(
+            "POST", "/sparql", {"Content-Type": "application/sparql-query; charset=UTF-8", **accept}, ONE
+        )
     elif way == "multipart":
         kind = f"multipart/form-data; boundary={BOUNDARY}"
         answer = served.ask("POST", "/sparql", {"Content-Type": kind, **accept}, _multipart(query=ONE))
@@ -225,7 +227,11 @@ def test_answer_is_kept_by_its_tag_until_something_readable_changes(served: Serv
 
 
 def test_page_of_another_origin_is_let_in_when_it_is_named(served: Served) -> None:
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
     preflight = served.ask("OPTIONS", "/sparql", asked)
     assert preflight.status == 204
     assert preflight.headers["access-control-allow-origin"] == ORIGIN

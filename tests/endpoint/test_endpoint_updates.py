@@ -65,7 +65,8 @@ def test_report_is_told_as_problem_when_the_shapes_refuse(served: Served) -> Non
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/turtle", "application/n-triples", "application/ld+json", "application/rdf+xml", "application/n-quads"]
+    "kind",
+    ["text/turtle", "application/n-triples", "application/ld+json", "application/rdf+xml", "application/n-quads"],
 )
 def test_report_is_a_shacl_report_when_rdf_is_accepted(kind: str, served: Served) -> None:
     answer = served.update(BAD_OFFER, {"Accept": f"{kind}, application/json;q=0.5"})
@@ -89,7 +90,9 @@ def test_report_is_a_shacl_report_when_rdf_is_accepted(kind: str, served: Served
         ("INSERT DATA { GRAPH <urn:dappops:meta> { <urn:a> <urn:b> 1 } }", 422, "input"),
     ],
 )  # fmt: skip
-def test_update_is_refused_with_its_kind_when_it_cannot_be_done(text: str, status: int, slug: str, served: Served) -> None:
+def test_update_is_refused_with_its_kind_when_it_cannot_be_done(
+    text: str, status: int, slug: str, served: Served
+) -> None:
     answer = served.update(text)
     assert (answer.status, answer.json()["type"].rsplit("/", 1)[-1]) == (status, slug), answer.text
     assert answer.json()["rule"]
@@ -152,7 +155,6 @@ def test_runaway_update_ends_alone_and_on_time(served: Served) -> None:
 
 
 def test_nothing_can_be_written_when_the_server_is_read_only(repo: Path, tmp_path: Path) -> None:
-
 
     with serving(tmp_path / "home", repo) as readonly:
         answer = readonly.update("INSERT DATA { <urn:a> <urn:b> 1 }")

@@ -129,7 +129,9 @@ class Manifest:
     def data(self, node: Term) -> Data:
         """The dataset of a query's action, or of an update's request or result."""
         default = [*self.view.objects(node, QT.data), *self.view.objects(node, UT.data)]
-        named = [(cast(ox.NamedNode, n).value, cast(Source, self.source(n))) for n in self.view.objects(node, QT.graphData)]
+        named = [
+            (cast(ox.NamedNode, n).value, cast(Source, self.source(n))) for n in self.view.objects(node, QT.graphData)
+        ]
         for entry in self.view.objects(node, UT.graphData):
             label = cast(ox.Literal, self.view.value(entry, RDFS.label))
             file = self.view.value(entry, UT.graph) or self.view.value(entry, UT.data)
@@ -151,7 +153,9 @@ class Manifest:
                 yield Case(name, kind, self.source(action), result=self.source(result))
             else:
                 assert action is not None
-                yield Case(name, kind, self.source(self.view.value(action, QT.query)), self.data(action), self.source(result))
+                yield Case(
+                    name, kind, self.source(self.view.value(action, QT.query)), self.data(action), self.source(result)
+                )
 
     def conversations(self) -> Iterator[Conversation]:
         """Protocol tests: https://www.w3.org/TR/HTTP-in-RDF10/"""

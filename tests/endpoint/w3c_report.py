@@ -9,6 +9,11 @@ from pathlib import Path
 from w3c_manifests import all_cases, all_conversations
 from w3c_runner import Endpoint, run_all
 
+# What fails, and why it has to.
+EXCEPTED = {
+    "csv-tsv-res/csv03": "terms at the door: xsd:hexBinary is stored in its canonical form (`A7`), the test wants `a7`",
+    "csv-tsv-res/tsv03": "terms at the door, and the engine's store: `A7`; xsd:negativeInteger is stored as xsd:integer",
+}
 RESULTS = Path(__file__).with_name("w3c_results.json")
 
 
@@ -18,7 +23,7 @@ def summary(found: dict[str, str]) -> dict[str, object]:
     return {
         "passed": {s: sum(not p for n, p in found.items() if n.split("/")[0] == s) for s in suites},
         "total": {s: sum(n.split("/")[0] == s for n in found) for s in suites},
-        "failures": sorted(name for name, problem in found.items() if problem),
+        "failures": {name: EXCEPTED.get(name, "") for name, problem in sorted(found.items()) if problem},
     }
 
 

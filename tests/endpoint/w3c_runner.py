@@ -55,7 +55,9 @@ class Endpoint:
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
         self.loaded: Data | None = None
 
-    def send(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Response:
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
         for again in (False, True):
             try:
                 self.connection.request(method, path, body=body, headers=dict(headers or {}))
@@ -69,7 +71,9 @@ class Endpoint:
         raise AssertionError
 
     def query(self, text: str, accept: str) -> Response:
-        return self.send("POST", "/sparql", {"Content-Type": "application/sparql-query", "Accept": accept}, text.encode())
+        return self.send(
+            "POST", "/sparql", {"Content-Type": "application/sparql-query", "Accept": accept}, text.encode()
+        )
 
     def update(self, text: str) -> Response:
         self.loaded = None
@@ -89,7 +93,9 @@ class Endpoint:
             body = ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES)
             path = f"/graphs?graph={quote(name, safe='')}" if name else "/graphs?default"
             answer = self.send("PUT", path, {"Content-Type": "application/n-triples"}, body)
-            assert answer.status in (200, 201, 204), f"{name or 'the default graph'}: {answer.status} {answer.body[:500]!r}"
+            assert answer.status in (200, 201, 204), (
+                f"{name or 'the default graph'}: {answer.status} {answer.body[:500]!r}"
+            )
         self.loaded = data
 
 

@@ -76,9 +76,7 @@ def test_nobody_is_blocked_by_what_another_says(world: tuple[engine.KnowledgeBas
 def test_terminology_of_a_data_graph_contradicts_nothing(world: tuple[engine.KnowledgeBase, str]) -> None:
     kb, other = world
     x = thing(kb, "t", other)
-    kb.commit(
-        "main", [ox.Triple(ox.NamedNode(EX + "D"), OWL.disjointWith, C), ox.Triple(x, RDF.type, C)], author=other
-    )
+    kb.commit("main", [ox.Triple(ox.NamedNode(EX + "D"), OWL.disjointWith, C), ox.Triple(x, RDF.type, C)], author=other)
     assert kb.commit("main", [ox.Triple(x, RDF.type, ox.NamedNode(EX + "D"))], author=other).added == 1
 
 

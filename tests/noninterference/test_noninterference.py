@@ -162,6 +162,14 @@ def test_stranger_signs_the_same_change_in_both(bases: Bases) -> None:
         assert status == 200, done
         rows = server.rows(f"SELECT * {{ GRAPH <{bases.base}/g/{bases.stranger.address}/own> {{ ?s ?p ?o }} }}")
         assert len(rows) == 1, "whoever reads after the answer reads the write"
+        text = "DELETE { ?s ?p 'c' } INSERT { ?s ?p 'd' } WHERE { GRAPH ?g { ?s ?p 'c' } }"
+        status, update = server.json("POST", "/api/changes", {"update": text, "graph": "own"}, "stranger")
+        assert (status, update["added"], update["removed"]) == (201, 1, 1), update
+        signatures = {s["digest"]: bases.stranger.sign(bytes.fromhex(s["digest"][2:])).hex() for s in update["sign"]}
+        assert server.json("POST", f"/api/changes/{update['id']}", {"signatures": signatures}, "stranger")[0] == 200
+        assert server.rows("SELECT ?o { <urn:a> <urn:b> ?o }") == [["d"]]
+        status, refused = server.json("POST", "/api/changes", {"update": "DELETE { broken"}, "stranger")
+        assert (status, bool(refused["place"])) in ((400, True), (422, True)), refused
         told.append({k: change[k] for k in ("author", "parents", "sign", "added", "removed", "warnings")})
         told.append({k: v for k, v in done.items() if k != "heads"})
     assert told[:2] == told[2:]

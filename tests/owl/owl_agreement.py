@@ -19,7 +19,7 @@ from reasoners.derive.owl import Rl
 from reasoners.vocab import OWL, RDF
 
 Plain = tuple[str, str, str]
-PROFILE_LESS = frozenset({"date", "time", "gYear", "gMonth", "gDay", "gYearMonth", "gMonthDay", "duration"})
+PROFILE_LESS = frozenset({"date", "time", "gYear", "gMonth", "gDay", "gYearMonth", "gMonthDay", "duration", "HTML"})
 ERRORS = "http://www.daml.org/2002/03/agents/agent-ont#"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from pathlib import Path
@@ -95,6 +96,16 @@ class World:
             if r["audience"] == audience and all(r[k] == v for k, v in wanted.items())
         )  # fmt: skip
         return dict(found)
+
+    def pid(self) -> int:
+        """The process of the public replica, when one runs that answers."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            self.ask("ASK {}")
+            pid = int(self.replica(as_of=None)["pid"])
+            if Path(f"/proc/{pid}").exists():
+                return pid
+        raise AssertionError("no replica came up")
 
     def close(self) -> None:
         self.loop.run(self.replicas.close())

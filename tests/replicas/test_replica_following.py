@@ -122,7 +122,7 @@ def test_a_killed_replica_comes_back_with_everything_and_questions_wait(
     restarts = lively.replica()["restarts"]
     times = 5 if effort == 1 else 20
     for n in range(times):
-        pid = lively.replica()["pid"]
+        pid = lively.pid()
         if n % 2:
             change(lively, rng, lively.kb.author, lively.kb.graph_iri("main"))
         os.kill(pid, signal.SIGKILL)
@@ -147,9 +147,9 @@ def test_readers_hardly_notice_that_replicas_are_killed(lively: World) -> None:
 
     future = lively.loop.start(read(time.monotonic() + 2.0))
     time.sleep(0.3)
-    os.kill(lively.replica()["pid"], signal.SIGKILL)
+    os.kill(lively.pid(), signal.SIGKILL)
     time.sleep(0.8)
-    os.kill(lively.replica()["pid"], signal.SIGKILL)
+    os.kill(lively.pid(), signal.SIGKILL)
     good, bad = future.result(30)
     assert good > 10
     assert bad == 0, "a small query that died with its replica is asked again"
@@ -157,8 +157,8 @@ def test_readers_hardly_notice_that_replicas_are_killed(lively: World) -> None:
 
 def test_workers_die_with_their_replica(lively: World) -> None:
     endless = Ask("SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }", seconds=4)
+    pid = lively.pid()
     future = lively.loop.start(body_of(lively.replicas, endless))
-    pid = lively.replica()["pid"]
     children = Path(f"/proc/{pid}/task/{pid}/children")
     end = time.monotonic() + 5
     while not (workers := children.read_text(encoding="ascii").split()) and time.monotonic() < end:

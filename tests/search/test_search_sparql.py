@@ -13,7 +13,7 @@ import pyoxigraph as ox
 import pytest
 
 import engine
-from engine.errors import InputError, NotAvailableError
+from engine.errors import BusyError, InputError, NotAvailableError
 from engine.kb import KnowledgeBase, Table
 from engine.search import embed
 from engine.search.client import SearchProcess, rows_as_json, socket_of
@@ -53,11 +53,24 @@ def kb(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest)
             with kb.change(graph="secret") as change:
                 change.add(f"{secret}/plan", "rdfs:label", ox.Literal("transcode every video stream in secret"))
                 change.add(f"{secret}/plan", "rdf:type", "dapp:Function")
+            for audience in ("public", kb.call("audience", reader=kb.author)["key"]):
+                _indexed(kb, audience)
             yield kb
     finally:
         os.environ.pop("DAPPOPS_CACHE")
         if before is not None:
             os.environ["DAPPOPS_CACHE"] = before
+
+
+def _indexed(kb: KnowledgeBase, audience: str) -> None:
+    """Ask until the index is made: on a busy machine the first vectors take longer than a question waits."""
+    deadline = time.monotonic() + 300
+    while True:
+        try:
+            hits(kb, audience, Ask("anything", 1, collections=(GRAPH,)))
+            return
+        except BusyError:
+            assert time.monotonic() < deadline
 
 
 def rows(kb: KnowledgeBase, text: str) -> list[tuple[str, ...]]:

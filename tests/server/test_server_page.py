@@ -102,7 +102,7 @@ def test_answer_is_not_sent_again_when_nothing_was_committed(site: Site) -> None
 def test_new_state_is_shown_when_it_was_committed(site: Site) -> None:
     before = site.get("/api/events").get_json()["events"]
     with site.kb.change(graph="world", message="an event") as change:
-        event = f"{site.graph}/again"
+        event = f"{site.graph}/started"
         change.add(event, "rdf:type", "dapp:OperationEvent")
         change.add(event, "dapp:eventKind", "started")
         change.parse(

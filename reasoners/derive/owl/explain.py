@@ -227,6 +227,9 @@ class _Tree:
             return noted
         if state.is_axiom(row):
             return ("dt-type2", ())
+        for written in sorted(state.originals.get(row, ())):
+            if written[:2] == row[:2]:  # the same value, written otherwise
+                return ("eq-rep-o", (written, (written[2], SAME_AS, row[2])))
         fact = state.norm_row(row)
         if fact == row or fact not in state.facts:
             return None

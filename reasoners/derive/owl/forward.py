@@ -20,6 +20,7 @@ from reasoners.derive.owl.lists import Key, list_rules
 from reasoners.derive.owl.literals import LiteralTypes
 from reasoners.derive.owl.relation import MASK, Keys, among, distinct, swap
 from reasoners.derive.owl.rules import (
+    CELL_OF,
     CHAIN,
     DOMAIN,
     EQUIVALENT_CLASS,
@@ -146,6 +147,7 @@ class Forward:
                 rows += self.literals.fresh()
             else:
                 rows += self.literals.fresh()
+            rows += self.literals.mixed()
             if self.reflexive:
                 rows += self._reflexive_rows()
             rows = [row for row in rows if self.put(row)]
@@ -438,6 +440,8 @@ class Forward:
     def _look_for_irregular(self) -> None:
         """Axioms that read owl:sameAs, or make terms of the vocabulary equal, need more than representatives."""
         relations = self.state.facts.relations
+        if SAME_AS in self.state.members:  # eq-rep-p: what is equal to owl:sameAs holds of each term and itself
+            self.irregular = self.reflexive = True
         for p, relation in relations.items():
             if p in {TYPE, EQUIVALENT_CLASS, SAME_AS}:
                 continue
@@ -450,10 +454,14 @@ class Forward:
             self.irregular = self.reflexive = True
 
     def _reflexive_rows(self) -> list[Row]:
-        terms: set[int] = set()
-        for p, relation in self.state.facts.relations.items():
-            terms.add(p)
-            if p != SAME_AS:
+        state = self.state
+        terms = set(state.members)
+        stated = state.asserted.relations.get(SAME_AS)
+        if stated is not None:
+            terms.update(state.norm(t) for pair in stated for t in pair)
+        for p, relation in state.facts.relations.items():
+            if p not in {SAME_AS, CELL_OF}:
+                terms.add(p)
                 for keys in (relation.keys >> 32, relation.keys & MASK):
                     terms.update(distinct(keys).tolist())
         return [(t, SAME_AS, t) for t in terms]

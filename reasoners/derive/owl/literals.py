@@ -50,6 +50,18 @@ class LiteralTypes:
             self._done[number] = len(terms.literals)
         return out
 
+    def mixed(self) -> list[Row]:
+        """All types of literals that are equal to something else than a literal: those do show."""
+        terms = self.state.terms
+        return [
+            (self.state.norm(m), TYPE, row[0])
+            for rep in self.state.mixed
+            for m in self.state.members_of(self.state.norm(rep))
+            if terms.is_literal(m)
+            for row in self.state.axioms
+            if is_supported(terms.texts[row[0]][1:-1]) and has_value(terms.value(m), terms.texts[row[0]][1:-1])
+        ]
+
     def of(self, literals: Iterable[int]) -> list[Row]:
         """Facts about some terms, those of them that are literals."""
         terms = self.state.terms

@@ -90,6 +90,8 @@ def new_terms() -> Terms:
     terms = Terms()
     for word in _VOCABULARY:
         terms.number(_text(word))
+    for number in "01":  # what the rules write as xsd:nonNegativeInteger, everybody else writes as xsd:integer
+        terms.number(f'"{number}"^^{iri("xsd:integer")}')
     for line in _parsed():
         for atom in (*line.body, *line.heads):
             for word in atom:

@@ -20,7 +20,7 @@ from reasoners.derive.owl.state import State
 def show(state: State, fact: Row, *, before: bool = False) -> Iterator[Row]:
     """Triples that a fact stands for, now or before the transaction that is being recorded."""
     s, p, o = fact
-    if p in {CELL_OF, SAME_AS}:  # equality is shown by its classes
+    if p == CELL_OF:
         return
     terms = state.terms
 
@@ -29,6 +29,11 @@ def show(state: State, fact: Row, *, before: bool = False) -> Iterator[Row]:
             return state.classes_before[term]
         return state.members_of(term)
 
+    if p == SAME_AS:  # equality is shown by its classes, what is equal to owl:sameAs here
+        for one, predicate, other in product(members(s), members(p), members(o)):
+            if predicate != SAME_AS and not terms.is_literal(one) and terms.is_iri(predicate):
+                yield (one, predicate, other)
+        return
     subjects, objects = members(s), members(o)
     if any(terms.is_literal(m) for m in objects):
         if before and fact in state.originals_before:
@@ -68,13 +73,15 @@ def show_all(state: State) -> dict[int, Keys]:
     out: dict[int, list[Keys]] = {}
     extra: dict[int, list[int]] = {}
     for p, relation in state.facts.relations.items():
-        if p in {CELL_OF, SAME_AS} or not (terms.is_iri(p) or special[p]):
+        if p == CELL_OF or not (terms.is_iri(p) or special[p]):
+            continue
+        if p == SAME_AS and not special[p]:
             continue
         keys = relation.keys
         s, o = keys >> 32, keys & MASK
         complicated = np.ones(len(keys), dtype=np.bool_) if special[p] else special[s] | special[o]
         plain = ~complicated & ~literal[s]
-        if terms.is_iri(p):
+        if terms.is_iri(p) and p != SAME_AS:
             out.setdefault(p, []).append(keys if bool(plain.all()) else keys[plain])
         for k in keys[complicated].tolist():
             for one, predicate, other in show(state, (k >> 32, p, k & MASK)):

@@ -43,6 +43,7 @@ class State:
         self.tied: (
             dict[Row, set[int]] | None
         ) = {}  # fact that a merge rests on -> a member of the class; None: make anew
+        self.mixed: set[int] = set()  # representatives (or former ones) of classes with literals and other terms
         self.touched: dict[Row, bool] | None = None  # facts changed in this transaction: were they there before?
         self.classes_before: dict[int, tuple[int, ...]] = {}
         self._remembered: set[int] = set()  # terms of those classes
@@ -164,6 +165,8 @@ class State:
         self._remember(winner)
         self._remember(loser)
         moved = self.members.pop(loser, [loser])
+        if any(map(self.terms.is_literal, (winner, *moved))) or winner in self.mixed:
+            self.mixed.add(winner)
         for term in moved:
             self.rep[term] = winner
         self.members.setdefault(winner, [winner]).extend(moved)
@@ -244,6 +247,7 @@ class State:
         """Make every member of a class a class of its own again; the members. Facts are the caller's."""
         self._remember(rep)
         members = self.members.pop(rep, [rep])
+        self.mixed.discard(rep)
         for term in members:
             self.rep.pop(term, None)
         self.reasons.pop(rep, None)  # ties of it that are left make at most too much of a later deletion
