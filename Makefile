@@ -8,6 +8,9 @@ DAPPOPS := $(VENV)/bin/dappops
 HOST_PACKAGES := pocl-opencl-icd ocl-icd-libopencl1 bubblewrap crun iproute2 nftables
 export DAPPOPS_HOST_PACKAGES ?= yes
 
+# Built or fetched with npm, where there is npm
+NODE_PARTS := contracts/node_modules/.ready engine/server/static/built/.ready tests/clients/js/node_modules/.ready
+
 .DEFAULT_GOAL := help
 .PHONY: help setup host page run test test-all lint bench docs lock clean
 
@@ -50,13 +53,13 @@ host: ## Debian packages the story can use (root and apt-get only; DAPPOPS_HOST_
 	(timeout 120 apt-get update -qq; DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -qq --no-install-recommends $$missing) >/dev/null 2>&1 \
 	  || echo "could not be installed:$$missing; the story does without and says so"
 
-run: setup host ## play the whole story of the flagship application, on this machine
+run: setup host engine/server/static/built/.ready ## play the whole story of the flagship application, on this machine
 	$(DAPPOPS) demo
 
-test: setup host contracts/node_modules/.ready ## the tests, quick effort (under 10 minutes on 2 cores)
+test: setup host $(NODE_PARTS) ## the tests, quick effort (under 10 minutes on 2 cores)
 	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
-test-all: setup host contracts/node_modules/.ready ## the same tests at full effort
+test-all: setup host $(NODE_PARTS) ## the same tests at full effort
 	DAPPOPS_EFFORT=full $(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff, mypy --strict, import contracts

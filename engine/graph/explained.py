@@ -56,10 +56,9 @@ def _applied(tree: Json, node: ox.BlankNode, nodes: dict[str, ox.BlankNode]) -> 
     if ":" in tree["rule"]:
         yield ox.Triple(activity, DAPP.byRule, ox.NamedNode(tree["rule"]))
     yield ox.Triple(activity, RDFS.label, ox.Literal(tree["label"]))
-    for text in tree.get("absent", ()):
-        yield ox.Triple(activity, DAPP.absent, ox.Literal(text))
-    for text in tree.get("counted", ()):
-        yield ox.Triple(activity, DAPP.counted, ox.Literal(text))
+    for said, key in (("nothing matches", "absent"), ("counted", "counted"), ("holds", "conditions")):
+        for text in tree.get(key, ()):
+            yield ox.Triple(activity, RDFS.comment, ox.Literal(f"{said}: {text}"))
     for premise in tree["premises"]:
         yield ox.Triple(activity, PROV.used, nodes[premise["triple"]])
         yield ox.Triple(node, PROV.wasDerivedFrom, nodes[premise["triple"]])

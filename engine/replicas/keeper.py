@@ -67,7 +67,7 @@ class Keeping:
     # -- replicas -------------------------------------------------------------------------------------------------------
     async def get(self, key: Key) -> Kept:
         """The replica of a key, loaded. BusyError when there are too many; DappopsError when there can be none."""
-        if key.dataset not in ("union", "standard"):
+        if key.dataset not in ("union", "standard", "local"):  # local: the union, on a forking replica in any case
             raise InputError(f"no dataset {key.dataset!r}", rule="union or standard")
         kept = self.replicas.get(key)
         if kept is not None and kept.task.done():
@@ -266,6 +266,8 @@ async def _main(options: KeeperOptions, folder: Path) -> None:
     finally:
         opening.cancel()
         await keeping.stop()
+        if orphaned.done():  # nobody is left to tidy up
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _parent(stopped: asyncio.Event) -> asyncio.Task[None]:

@@ -10,7 +10,6 @@ Source of the headers: https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/fetch-
 from __future__ import annotations
 
 import hashlib
-import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ HEADERS = {
 }
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 MAX_BODY = 1_000_000  # bytes
-ROOMS = ("identity", "operations", "shacl", "why")  # modules or packages here with `routes(site) -> flask.Blueprint`
 
 
 def make_app(kb: KnowledgeBase, *, any_host: bool = False, settings: Settings | None = None) -> Flask:
@@ -54,7 +52,7 @@ def make_app(kb: KnowledgeBase, *, any_host: bool = False, settings: Settings | 
         import flask
     except ImportError as error:
         raise NotAvailableError("the page needs Flask", remedy='pip install "dappops[serve]"') from error
-    from engine.server import api, pages
+    from engine.server import api, identity, operations, pages, shacl, why
 
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -63,25 +61,10 @@ def make_app(kb: KnowledgeBase, *, any_host: bool = False, settings: Settings | 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     site = Site(kb, any_host, settings)
     app.config["SITE"] = site
-    app.register_blueprint(pages.routes(site))
-    app.register_blueprint(api.routes(site))
-    for room in ROOMS:
-        with_routes = _room(room)
-        if with_routes is not None:
-            app.register_blueprint(with_routes(site))
+    for room in (pages, api, identity, operations, shacl, why):
+        app.register_blueprint(room.routes(site))
     _frame(app, site)
     return app
-
-
-def _room(name: str) -> Callable[[Site], Any] | None:
-    try:
-        module = importlib.import_module(f"engine.server.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"engine.server.{name}":
-            raise
-        return None
-    found: Callable[[Site], Any] | None = getattr(module, "routes", None)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +108,9 @@ class Site:
 
     def _of(self, headers: dict[str, str], peer: str) -> Caller:
         if self._callers is None:
-            try:
-                callers = importlib.import_module("engine.server.identity.callers")
-            except ModuleNotFoundError:
-                return Caller(origin=peer)
-            self._callers = callers.Callers(self.settings, self.call)
+            from engine.server.identity.callers import Callers
+
+            self._callers = Callers(self.settings, self.call)
         found: Caller = self._callers.of(headers, peer)
         return found
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST = 4_000  # characters of one term
 ALTERNATIVES = 5
+FORMATS = ("application/json", "text/turtle")
 
 
 def routes(site: Site) -> Blueprint:
@@ -50,7 +51,9 @@ def routes(site: Site) -> Blueprint:
             )  # fmt: skip
         except DappopsError as error:
             raise of_error(error) from error
-        wanted = request.args.get("format") or request.accept_mimetypes.best_match(("application/json", "text/turtle"))
+        wanted = request.args.get("format") or request.accept_mimetypes.best_match(FORMATS, default=None)
+        if wanted is None and not request.headers.get("Accept"):
+            wanted = "json"
         if wanted in ("turtle", "text/turtle"):
             answer = Response(turtle(told), content_type="text/turtle; charset=utf-8")
         elif wanted in ("json", "application/json"):

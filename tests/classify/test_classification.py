@@ -113,12 +113,3 @@ def test_terminology_leaves_shapes_rules_and_individuals_out() -> None:
         ox.NamedNode(E + "p"),
     }
     assert len(kept) == 7
-
-
-def test_shipped_ontology_is_consistent_and_all_its_classes_can_have_members(bounds: Bounds) -> None:
-    from engine.graph.policy import shipped_triples
-
-    found = classify(terminology(shipped_triples()), bounds=bounds)
-    assert found.consistent
-    assert not found.unsatisfiable
-    assert len(found.sub) > 50

@@ -113,7 +113,11 @@ def graphs(bases: Bases) -> Iterator[Asks]:
     for graph in (bases.hidden(), bases.hidden("absent"), bases.main()):
         for path in (f"/graphs?graph={quote(graph, safe='')}", "/graphs/" + graph.partition("/g/")[2]):
             for method in METHODS:
-                body = "<urn:a> <urn:b> <urn:c> ." if method in ("PUT", "POST", "PATCH") else None
+                if method == "PATCH":
+                    update = {"Content-Type": "application/sparql-update"}
+                    yield Asks(method, path, update, "INSERT DATA { <urn:a> <urn:b> <urn:c> }")
+                    continue
+                body = "<urn:a> <urn:b> <urn:c> ." if method in ("PUT", "POST") else None
                 headers = turtle if body else {}
                 yield Asks(method, path, headers, body)
             yield Asks("PUT", path, {**turtle, "If-None-Match": "*"}, "<urn:a> <urn:b> <urn:c> .")
@@ -157,7 +161,6 @@ def api(bases: Bases) -> Iterator[Asks]:
         ):  # fmt: skip
             triple = {"subject": f"<{subject}>", "predicate": f"<{predicate}>", "object": f"<{obj}>"}
             yield Asks("GET", "/api/why-triple?" + urlencode(triple))
-            yield Asks("GET", "/api/why-triple?" + urlencode({"triple": " ".join(triple.values())}))
     for graph in (diary, bases.hidden("absent"), main, "urn:nothing"):
         yield Asks("GET", "/api/permissions?graph=" + quote(graph, safe=""))
         yield Asks(

@@ -25,6 +25,7 @@ HEADERS: dict[str, tuple[int, tuple[str, ...]]] = {  # folder -> (files at least
     "queries/rules/rl": (50, ("Purpose", "Heads")),
     "queries/rules/rl/checks": (15, ("Problem",)),
     "queries/views": (10, ("Question", "Inputs")),
+    "queries/gallery": (9, ("Question", "Inputs", "Shows")),
     "queries/competency": (15, ("Question", "Inputs")),
     "queries/checks": (30, ("Problem", "Inputs", "Solution")),
 }

@@ -85,7 +85,7 @@ def held(kb: KnowledgeBase) -> list[ox.Triple]:
 def saved(
     kb: KnowledgeBase, editor: Editor, tmp_path_factory: pytest.TempPathFactory, effort: int
 ) -> dict[tuple[str, str, str], Path]:
-    """What the editor saved: (how it was exported, syntax, edit) -> file. At quick effort each edit in two syntaxes, of one export."""
+    """What the editor saved: (how it was exported, syntax, edit) -> file. At quick effort an edit in one syntax, of one export."""
     folder = tmp_path_factory.mktemp("saved")
     graph = held(kb)
     exports = {"rdf": folder / "export.rdf", "ttl": folder / "export.ttl", "whole": folder / "whole.rdf"}
@@ -94,7 +94,7 @@ def saved(
     exports["whole"].write_bytes(ox.serialize(graph, format=ox.RdfFormat.RDF_XML) or b"")
     found: dict[tuple[str, str, str], Path] = {}
     for number, edit in enumerate(EDITS):
-        syntaxes = SYNTAXES if effort > 1 or edit == "nothing" else (SYNTAXES[number % 5], SYNTAXES[(number + 2) % 5])
+        syntaxes = SYNTAXES if effort > 1 or edit == "nothing" else (SYNTAXES[number % 5],)
         for place, syntax in enumerate(syntaxes):
             chosen = list(exports) if effort > 1 else [list(exports)[(number + place) % 3]]
             for export in chosen:
@@ -130,7 +130,7 @@ def test_saved_file_comes_back_as_exactly_its_edit(
             assert (lines(found.removed), lines(found.added)) == (sorted(gone), sorted(come)), (export, syntax)
             assert set(found.removed) <= set(graph)
             seen += 1
-    assert seen >= 2
+    assert seen
 
 
 def test_export_with_imports_opens_by_its_catalogue(editor: Editor, tmp_path: Path, kb: KnowledgeBase) -> None:

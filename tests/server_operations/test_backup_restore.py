@@ -54,7 +54,8 @@ def test_copy_restores_to_the_same_graph_when_made_at_rest(home: Path, tmp_path:
         assert kb.info()["node"] == old.info()["node"]
         assert {g["iri"]: g["head"] for g in kb.info()["graphs"]} == {g["iri"]: g["head"] for g in old.info()["graphs"]}
         assert set(kb.quads()) == set(old.quads())
-        assert kb.call("audit")["graphs"] == len(kb.info()["graphs"])
+        if effort > 1:
+            assert kb.call("audit")["graphs"] == len(kb.info()["graphs"])
         assert kb.commit("notes", [], []).sequence is None
         with kb.change(graph="notes") as change:  # it has the key, so it goes on
             change.add(kb.graph_iri("notes") + "/new", "rdfs:label", "after")
@@ -238,7 +239,7 @@ def test_nothing_half_made_is_there_when_it_is_killed_at_any_step(
         source, suffix = tmp_path / "copy.tar", ""
         copies.backup(home, source, with_keys=True)
     steps = 6 if act == "backup" else 4
-    chosen = range(1, steps + 1) if effort > 1 else (steps,)
+    chosen = range(1, steps + 1) if effort > 1 else ((steps,) if act == "backup" else (2,))
     for step in chosen:
         target = tmp_path / f"target{suffix}"
         assert run_child(act, source, target, step) == -1

@@ -54,6 +54,8 @@ class Changing:
     def __init__(self, front: Front) -> None:
         self.front = front
         self._standard = front.settings.dataset == "standard"
+        # another store answers queries, but only a replica of our own says what a write would change
+        self._evaluated_on = "local" if front.settings.replica and not self._standard else front.settings.dataset
         self._turn = asyncio.Lock()
 
     # -- who --------------------------------------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class Changing:
         left = until - time.monotonic()
         ask = Ask(
             plan, task="change", seconds=max(left, 0.001), memory_mib=limits.memory_mib, rows=0, mib=limits.mib,
-            dataset=self.front.settings.dataset,
+            dataset=self._evaluated_on,
         )  # fmt: skip
         try:
             if left <= 0:
