@@ -40,21 +40,18 @@ def inferred(triples: Sequence[ox.Triple], regime: str) -> list[ox.Triple]:
 
 
 def _rl(view: View, triples: Sequence[ox.Triple]) -> list[ox.Triple]:
-    from reasoners.derive import check_from_file, owl_rl, rules_from_files
+    from reasoners.derive import owl_rl
 
-    named = files("queries/rules/rl", "*.rq")
-    texts = [(p.parent.name == "checks", p.stem, p.read_text(encoding="utf-8")) for p in named]
-    checks = [check_from_file(text, stem) for is_check, stem, text in texts if is_check]
-    rules = rules_from_files((stem, text) for is_check, stem, text in texts if not is_check)
-    closure = owl_rl(view, rules, checks)
+    closure = owl_rl(view)
     if closure.inconsistencies:
         first = closure.inconsistencies[0]
         raise InputError(
-            f"the data is inconsistent under OWL 2 RL: {first}",
+            f"the data is inconsistent under OWL 2 RL: {first.problem} ({', '.join(map(str, first.about))})",
+            place=first.rule,
             rule="https://www.w3.org/TR/owl2-profiles/#Reasoning_in_OWL_2_RL_and_RDF_Graphs_using_Rules",
             remedy="correct one of the statements named, or validate with inference none",
         )
-    return list(dict.fromkeys((*triples, *closure.triples)))
+    return list(dict.fromkeys((*triples, *sorted(closure.triples, key=str))))
 
 
 def with_shape_rules(triples: Sequence[ox.Triple], shapes: Sequence[ox.Triple]) -> list[ox.Triple]:

@@ -207,6 +207,7 @@ REFUSED = {
     "[ :mul ( 1 ) ]": "takes x, y",
     "[ sh:filterShape :Loop ; sh:nodes sh:this ]": "refers to itself",
     "[ ]": "no known kind",
+    "[ sh:filterShape [ sh:property [ sh:path :w ; sh:minCount 9 ] ] ]": "counts to 9",
 }
 
 
@@ -227,6 +228,8 @@ LIKERS = """:Likers a sh:SPARQLTargetType ; rdfs:subClassOf sh:Target ; sh:param
 SELECTED = 'sh:target [ a sh:SPARQLTarget ; sh:prefixes <http://ex.org/> ; sh:select "SELECT ?this WHERE { ?this :w ?w FILTER(?w > 1) }" ]'
 TWO_PARTS = "sh:condition [ sh:property [ sh:path :part ; sh:minCount 2 ] ] ;"
 NOT_SMALL = "sh:condition [ sh:not [ sh:class :Small ] ] , [ sh:property [ sh:path :name ; sh:maxCount 1 ] ] ;"
+THREE = "sh:condition [ sh:property [ sh:path [ sh:oneOrMorePath :part ] ; sh:minCount 3 ] ] ;"
+AT_MOST_TWO = "sh:condition [ sh:property [ sh:path [ sh:oneOrMorePath :part ] ; sh:maxCount 2 ] ] ;"
 SHARED = """:R a sh:SPARQLRule ; sh:prefixes <http://ex.org/> ; sh:construct "CONSTRUCT { $this :m true } WHERE { $this ?p ?o }" .
   :S a sh:NodeShape ; sh:targetNode :a ; sh:rule :R . :T a sh:NodeShape ; sh:targetNode :b ; sh:rule :R ."""
 TARGETS = {
@@ -244,6 +247,8 @@ TARGETS = {
     f":S {sparql_rule(MARK, inside='sh:deactivated true ;')} .": "",
     f":S {sparql_rule(MARK, inside=TWO_PARTS)} .": "a",
     f":S {sparql_rule(MARK, inside=NOT_SMALL)} .": "a",
+    f":S {sparql_rule(MARK, inside=THREE)} .": "a",
+    f":S {sparql_rule(MARK, inside=AT_MOST_TWO)} .": "b",
     SHARED: "ab",
 }
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +25,8 @@ PATIENCE = 60.0  # seconds until a store answers
 
 def binary(name: str, variable: str) -> str:
     """Path of a program; skips the test when there is none."""
-    found = os.environ.get(variable) or shutil.which(name)
+    beside = Path(sys.executable).with_name(name)
+    found = os.environ.get(variable) or shutil.which(name) or (str(beside) if beside.is_file() else None)
     if not found or not Path(found).is_file():
         pytest.skip(f"no {name}: put it on PATH or set {variable}")
     return found
