@@ -77,7 +77,7 @@ class Writer:
         """The whole text."""
         self.at = self.prologue.declare(self.stream, 0)
         before = self.text[: self.peek().start]
-        body = self.select() if self.peek().is_word("SELECT") else self.other()
+        body = self.select_in(_Group(None), top=True) if self.peek().is_word("SELECT") else self.other()
         if self.peek().kind != "end":
             raise Unclear
         out = before + body
@@ -102,11 +102,8 @@ class Writer:
             out += self.copy()
         return out + self.group(_Group(None), top=True) + self.modifiers()
 
-    def select(self) -> str:
-        """A SELECT, as a query or in a group."""
-        return self.select_in(_Group(None), top=True)
-
     def select_in(self, inside: _Group, *, top: bool = False) -> str:
+        """A SELECT, as the query or in a group."""
         start = self.at
         end = self.end_of_select()
         words = [t for t in self.stream[start:end] if t.kind == "word"]

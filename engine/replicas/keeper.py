@@ -131,8 +131,8 @@ class Keeping:
         if kept.key.as_of is not None:
             return
         audience, regime = kept.key.audience, kept.key.regime
-        states = [k.state for k in self.replicas.values() if (k.key.audience, k.key.regime) == (audience, regime)]
-        states = [s for s in states if s != State()]
+        here = [k for k in self.replicas.values() if (k.key.audience, k.key.regime) == (audience, regime)]
+        states = [k.state for k in here if k.key.as_of is None and k.state != State()]
         if states:
             self.board.put(name_of(audience, regime), min(states, key=lambda s: s.tx))
         elif kept.task.done() or kept.key not in self.replicas:

@@ -51,7 +51,7 @@ def routes(site: Site) -> Blueprint:
             )  # fmt: skip
         except DappopsError as error:
             raise of_error(error) from error
-        wanted = request.args.get("format") or request.accept_mimetypes.best_match(FORMATS, default=None)
+        wanted = request.args.get("format") or request.accept_mimetypes.best_match(FORMATS)
         if wanted is None and not request.headers.get("Accept"):
             wanted = "json"
         if wanted in ("turtle", "text/turtle"):

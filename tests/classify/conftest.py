@@ -1,4 +1,4 @@
-"""Java, once compiled for the whole session."""
+"""Java, and its program compiled once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import shutil
 
 import pytest
 
+from engine.catalogue.ontologies import java_classes
 from reasoners.classify import Bounds
 
 
 @pytest.fixture(scope="session")
 def bounds(tmp_path_factory: pytest.TempPathFactory) -> Bounds:
-    """Bounds of a child process; the program is compiled once."""
+    """Bounds of a child process; the program is compiled once, and kept where the product keeps it."""
     if shutil.which("javac") is None:
         pytest.skip("OWL 2 DL reasoning needs Java with its compiler")
-    return Bounds(90.0, 1024, tmp_path_factory.mktemp("cache") / "java")
+    return Bounds(90.0, 1024, java_classes() or tmp_path_factory.mktemp("java"))

@@ -83,7 +83,7 @@ def test_minimal_set_is_enough_and_no_axiom_of_it_can_go(seed: int, bounds: Boun
         assert len({_key(t) for t in chosen}) == len(reason.axioms)
         by_key = {_key(t): t for t in chosen}
         assert name in classify([*declared, *by_key.values()], bounds=bounds).unsatisfiable
-        for left_out in by_key:
+        for left_out in sorted(by_key)[: 2 if effort == 1 else None]:
             rest = [t for k, t in by_key.items() if k != left_out]
             assert name not in classify([*declared, *rest], bounds=bounds).unsatisfiable
 

@@ -72,7 +72,9 @@ def test_answer_is_kept_by_what_was_asked(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, bounds: Bounds
 ) -> None:
     assert bounds.classes is not None
-    monkeypatch.setenv("DAPPOPS_CACHE", str(bounds.classes.parent))
+    (folder / "cache").mkdir()
+    (folder / "cache" / "java").symlink_to(bounds.classes)
+    monkeypatch.setenv("DAPPOPS_CACHE", str(folder / "cache"))
     (folder / "good.ttl").write_text(GOOD, encoding="utf-8")
     first = run(capsys, "classify", "good.ttl")
     monkeypatch.setenv("PATH", str(folder))  # no Java from here on

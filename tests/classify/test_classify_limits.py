@@ -79,11 +79,13 @@ SYNTAXES = {
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_owl_syntaxes_are_told_and_converted(syntax: str, bounds: Bounds) -> None:
+def test_owl_syntaxes_are_told_and_converted(syntax: str, bounds: Bounds, effort: int) -> None:
     text = SYNTAXES[syntax]
     assert sniff(text) == syntax
     made = convert(text.encode(), bounds=bounds)
     assert any("subClassOf" in str(t) for t in made.triples)
+    if effort == 1 and syntax != "functional":
+        return  # each question starts Java
     with pytest.raises(InputError, match="cannot be read"):
         convert(text.replace("SubClassOf", "Sub ClassOf").encode(), bounds=bounds)
 

@@ -213,7 +213,7 @@ BAD_TURTLE: dict[str, Any] = {
     "no head": (TURTLE.replace('dapp:headPredicate "https://w3id.org/dappops#excludedFor"^^xsd:anyURI ;', ""), 3, "headPredicate"),
     "no rule": (TURTLE.replace("a dapp:Rule", "a sh:SPARQLRule"), 3, "add `a dapp:Rule`"),
     "shape rule": ("<s> a sh:NodeShape ; sh:targetClass dapp:ServiceOffer ; sh:rule [ a sh:SPARQLRule ; "
-    "sh:construct 'CONSTRUCT {} WHERE {}' ] .", 3, "no dapp:Rule"),
+    "sh:construct 'CONSTRUCT {} WHERE {}' ] .", 3, "template is empty"),
 }  # fmt: skip
 
 

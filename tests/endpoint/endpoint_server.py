@@ -87,7 +87,7 @@ class Served:
     def query(self, text: str, accept: str = JSON, **parameters: str) -> Answer:
         return self.ask("GET", f"/sparql?{urlencode({'query': text, **parameters})}", {"Accept": accept})
 
-    def update(self, text: str, headers: Mapping[str, str] | None = None, **parameters: str) -> Answer:
+    def update(self, text: str, headers: Mapping[str, str] | None = None, /, **parameters: str) -> Answer:
         query = f"?{urlencode(parameters)}" if parameters else ""
         return self.ask("POST", f"/sparql{query}", {**UPDATE, **(headers or {})}, text)
 

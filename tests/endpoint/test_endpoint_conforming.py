@@ -56,7 +56,9 @@ def _by_rdflib(data: rdflib.Dataset, text: str) -> Counter[Any]:
 @settings(max_examples=settings().max_examples // 6)
 @given(data=st.data())
 def test_rows_are_those_of_rdflib_when_the_engine_deviates(name: str, data: st.DataObject) -> None:
-    quad = st.tuples(st.sampled_from(NODES[:3]), st.sampled_from("pq"), st.sampled_from(NODES[:3]), st.sampled_from(GRAPHS[:3]))
+    quad = st.tuples(
+        st.sampled_from(NODES[:3]), st.sampled_from("pq"), st.sampled_from(NODES[:3]), st.sampled_from(GRAPHS[:3])
+    )
     quads = data.draw(st.lists(quad, max_size=8, unique=True))
     text = PREFIX + QUERIES[name].format(n=data.draw(st.sampled_from(NODES)))
     assert suspects(text)
@@ -113,6 +115,8 @@ def test_blank_node_of_a_text_is_another_in_each_solution() -> None:
 def test_many_graphs_are_left_to_the_engine() -> None:
     store = ox.Store()
     for number in range(300):
-        store.add(ox.Quad(ox.NamedNode("urn:a"), ox.NamedNode("urn:b"), ox.NamedNode("urn:c"), ox.NamedNode(f"urn:g{number}")))
+        store.add(
+            ox.Quad(ox.NamedNode("urn:a"), ox.NamedNode("urn:b"), ox.NamedNode("urn:c"), ox.NamedNode(f"urn:g{number}"))
+        )
     text = "SELECT ?g ?c { GRAPH ?g { SELECT (COUNT(*) AS ?c) { ?s ?p ?o } } }"
     assert conforming(text, lambda: dataset_of(store)) == text

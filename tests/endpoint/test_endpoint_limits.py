@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -35,14 +34,14 @@ RUNAWAYS = {
 @pytest.mark.parametrize("name", RUNAWAYS)
 def test_runaway_query_ends_on_time_while_small_ones_are_answered(name: str, served: Served) -> None:
     found: list[Answer] = []
-    runaway = threading.Thread(target=lambda: found.append(served.query(RUNAWAYS[name], timeout="1")))
+    runaway = threading.Thread(target=lambda: found.append(served.query(RUNAWAYS[name], timeout="0.5")))
     runaway.start()
     small = 0
     while runaway.is_alive():
         assert served.query(POINT).rows() == [{"o": "7"}]
         small += 1
     (answer,) = found
-    assert small > 3
+    assert small > 1
     if answer.status == 200:
         assert answer.cut, "a cut answer is never a clean one"
     else:
@@ -62,7 +61,7 @@ def test_answer_is_refused_or_broken_when_it_has_too_many_rows(served: Served) -
 
 def test_one_caller_is_refused_at_once_when_its_places_are_taken(served: Served) -> None:
     with ThreadPoolExecutor(9) as pool:
-        found = list(pool.map(lambda _: served.query(RUNAWAYS["counted"]), range(9)))
+        found = list(pool.map(lambda _: served.query(RUNAWAYS["counted"], timeout="1"), range(9)))
     refused = [a for a in found if a.status == 503]
     assert len(refused) >= 9 - 6
     assert {a.status for a in found} == {503, 504}
@@ -84,9 +83,7 @@ def test_query_ends_when_its_client_hangs_up(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port)) as client:
         client.sendall(f"GET /sparql?query={quote(RUNAWAYS['counted'])} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert until(lambda: running() > 0, 5)
-    started = time.monotonic()
     assert until(lambda: running() == 0, SECONDS)
-    assert time.monotonic() - started < SECONDS
 
 
 def test_memory_of_the_front_stays_small_when_a_reader_is_slow(served: Served) -> None:
@@ -131,12 +128,12 @@ def test_places_are_never_more_than_the_limits_whoever_comes(steps: list[tuple[s
             continue
         others = len(held["0xa"]) + len(held["0xb"])
         free = len(held[address]) < 2 and (len(held[""]) < 3 if not address else others < 4)
-        try:
+        if free:
             held[address].append(admission.admit(caller))
-            assert free
-        except Problem as problem:
-            assert not free
-            assert (problem.status, "Retry-After" in problem.headers) == (503, True)
+        else:
+            with pytest.raises(Problem) as caught:
+                admission.admit(caller)
+            assert (caught.value.status, "Retry-After" in caught.value.headers) == (503, True)
     assert admission.anonymous.taken == len(held[""])
     assert admission.signed_in.taken == len(held["0xa"]) + len(held["0xb"])
 

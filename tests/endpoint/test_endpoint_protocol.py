@@ -304,7 +304,7 @@ def test_proof_is_refused_when_the_parameter_the_form_or_the_cost_forbids_it(ser
     assert "only rows are proven" in described.text
     assert served.query(ONE, proof="1", **{"as-of": "1"}).status == 400
     endless = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-    assert served.query(endless, proof="1", timeout="0.5").status == 504
+    assert served.query(endless, proof="1", timeout="0.3").status == 504
 
 
 def test_front_says_that_it_is_ready_while_it_answers(served: Served) -> None:

@@ -60,8 +60,14 @@ def test_answer_under_way_is_finished_and_the_knowledge_base_closed_when_told_to
         assert kb.query("ASK { <urn:a> <urn:b> 1 }") is True
 
 
-def test_fronts_and_replicas_end_when_the_parent_is_killed(tmp_path: Path, repo: Path) -> None:
+def test_nothing_can_be_written_by_default_and_all_processes_end_when_the_parent_is_killed(repo: Path) -> None:
     with serving(":memory:", repo) as served:
+        answer = served.update("INSERT DATA { <urn:a> <urn:b> 1 }")
+        assert (answer.status, answer.json()["type"].rsplit("/", 1)[-1]) == (403, "read-only")
+        assert served.ask("PUT", "/graphs?graph=urn:x", {"Content-Type": "text/turtle"}, "").status == 403
+        description = served.ask("GET", "/sparql", {"Accept": "text/turtle"}).text
+        assert "SPARQL11Query" in description
+        assert "SPARQL11Update" not in description
         children = served.children()
         assert served.query("ASK {}").json()["boolean"] is True
         os.kill(served.process.pid, signal.SIGKILL)
@@ -139,7 +145,9 @@ def test_options_reach_the_server_as_settings(monkeypatch: pytest.MonkeyPatch, t
     assert Settings.from_environment(settings.to_environment()) == settings
 
 
-def test_https_is_spoken_when_a_certificate_is_given(tmp_path: Path, repo: Path) -> None:
+def test_https_is_spoken_when_a_certificate_is_given(tmp_path: Path, repo: Path, effort: int) -> None:
+    if effort == 1:
+        pytest.skip("one more server: runs with DAPPOPS_EFFORT=full")
     import ssl
     import urllib.request
     from datetime import UTC, datetime, timedelta

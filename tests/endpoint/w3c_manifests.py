@@ -161,7 +161,7 @@ class Manifest:
         """Protocol tests: https://www.w3.org/TR/HTTP-in-RDF10/"""
         for node in self.entries():
             action = self.view.value(node, MF.action)
-            exchanges = ()
+            exchanges: tuple[Exchange, ...] = ()
             if action is not None:
                 requests = self.view.value(action, HT.requests)
                 assert requests is not None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
     """`held` has its key in the node's key ring, `far` and `other` sign elsewhere."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
+from hypothesis import given
+from hypothesis import strategies as st
 from identity_world import World, keys
 
 from engine.server.identity import message
@@ -185,6 +189,43 @@ def test_secret_and_state_are_for_the_owner_of_the_home_only(world: World) -> No
     # another process reads: closing SQLite's files here would drop the locks that this process has on them
     found = subprocess.run(["grep", "-rlF", "--", token, str(world.home)], capture_output=True, check=False, timeout=60)
     assert found.stdout == b"", "a token is written down nowhere"
+
+
+texts = st.one_of(
+    st.text(max_size=12), st.sampled_from(["\ud800", "0x" + "00" * 65, "main", "policy", "://", "urn:x", "\x00", "{}"])
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_no_body_is_the_servers_fault(world: World, data: st.DataObject) -> None:
+    token = _token(world)
+    paths = ["/api/sign-in/nonce", "/api/sign-in", "/api/changes", "/api/changes/x", "/api/permissions"]
+    path = data.draw(st.sampled_from(paths))
+    members = [
+        "address", "message", "signature", "graph", "add", "remove", "content", "format", "expires", "audience", "signatures",
+        "readers",
+    ]  # fmt: skip
+    body = data.draw(st.dictionaries(st.one_of(st.sampled_from(members), texts), values, max_size=5))
+    raw = data.draw(st.sampled_from([json.dumps(body), "[" * 50_000, '{"a":' * 3_000, "\ufeff{}", "{", "nul"]))
+    answer = world.ask(
+        "PUT" if path.endswith("permissions") else "POST", path, raw, token=token, peer=f"10.1.{len(raw) % 256}.1"
+    )
+    assert answer.status_code < 500, answer.text
+
+
+def test_text_that_is_no_unicode_is_refused(world: World) -> None:
+    said = '{"graph": "odd", "add": "<urn:a> <urn:b> 1 .", "message": "\\ud800"}'
+    assert world.ask("POST", "/api/changes", said, token=world.token(world.far)).status_code == 400
+
+
+@lru_cache(maxsize=1)
+def _token(world: World) -> str:
+    return world.token(world.far)
 
 
 # -- the cookie --------------------------------------------------------------------------------------------------------

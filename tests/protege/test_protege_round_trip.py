@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -196,3 +200,36 @@ def test_file_that_is_no_ontology_changes_nothing(tmp_path: Path, capsys: pytest
     assert (code, "x.ttl" in err) == (3, True)
     assert run(capsys, "import", "--home", ":memory:", "ontology")[0] == 2
     assert run(capsys, "import", "--home", ":memory:", "--dry-run", str(tmp_path / "x.ttl"))[0] == 2
+
+
+def test_graph_of_a_running_endpoint_opens_with_nothing_unread(editor: Editor, tmp_path: Path, effort: int) -> None:
+    if effort == 1:
+        pytest.skip("starts a server: full effort only")
+    home = str(tmp_path / "kb")
+    with engine.open(home) as base:
+        base.commit("shop", shop(SHOP), message="shop")
+        graph = base.graph_iri("shop")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "engine.cli", "--home", home, "serve", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert str(port) in process.stdout.readline()
+        for media, ending in (("application/rdf+xml", "rdf"), ("text/turtle", "ttl")):
+            address = f"http://127.0.0.1:{port}/graphs?graph={urllib.parse.quote(graph, safe='')}"
+            request = urllib.request.Request(address, headers={"Accept": media})
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                (tmp_path / f"got.{ending}").write_bytes(answer.read())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    jobs = [(str(tmp_path / f"got.{e}"), "rdf-xml", str(tmp_path / f"saved-{e}.owl")) for e in ("rdf", "ttl")]
+    told = editor(jobs)
+    assert "unparsed" not in told
+    assert told.count("loaded\t") == 2
+    with engine.open(home) as base:
+        old = [q.triple for q in base.quads(graph=graph)]
+    for _, _, saved_file in jobs:
+        assert not edits(old, read_ontology(Path(saved_file)))

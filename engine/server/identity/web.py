@@ -105,7 +105,15 @@ def blueprint(site: Any) -> Blueprint:
             return {}
         if request.mimetype != "application/json":
             raise Problem(415, "media-type", "the body is JSON", more={"rule": "Content-Type: application/json"})
-        data = request.get_json(silent=True)
+        try:
+            data = request.get_json(silent=True)
+            json.dumps(
+                data, ensure_ascii=False
+            ).encode()  # half a surrogate pair is no text that anything below could keep
+        except (RecursionError, UnicodeEncodeError) as error:
+            raise Problem(
+                400, "json", "the body is no JSON that can be read", more={"rule": "RFC 8259, Unicode text"}
+            ) from error
         if not isinstance(data, dict):
             raise Problem(400, "json", "the body is no JSON object")
         return data

@@ -8,6 +8,7 @@ The host ends when its standard input closes, that is with whoever started it.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import select
@@ -55,6 +56,8 @@ def child(connection: socket.socket, seconds: float, mib: int) -> None:
         answer = job.answer(receive(connection))
     except MemoryError:
         answer = OUT_OF_MEMORY
+    except Exception as error:
+        answer = json.dumps({"error": "internal", "message": f"{type(error).__name__}: {error}"}).encode() + b"\n"
     connection.sendall(answer)
     connection.shutdown(socket.SHUT_WR)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import pyoxigraph as ox
 
@@ -96,28 +95,27 @@ def answer(packed: bytes) -> bytes:
     try:
         done = run(Request.unpack(packed))
     except DappopsError as error:
-        head: dict[str, Any] = {
-            "error": type(error).__name__, "message": error.message, "place": error.place, "rule": error.rule,
-            "remedy": error.remedy,
-        }  # fmt: skip
-        return json.dumps(head).encode() + b"\n"
+        return _failed(type(error).__name__, error.message, error.place, error.rule, error.remedy)
     except RecursionError:
-        head = {
-            "error": "InputError",
-            "message": "shapes or data nested too deeply",
-            "place": "",
-            "rule": "",
-            "remedy": "",
-        }
-        return json.dumps(head).encode() + b"\n"
+        return _failed("InputError", "shapes or data are nested too deeply", remedy="make them flatter")
+    except (ValueError, RuntimeError, OSError) as error:
+        # what the engine refuses late: a predicate that RDF/XML has no name for, a query it cannot plan
+        return _failed("InputError", f"cannot be validated: {error}", remedy="ask for Turtle, or correct the documents")
     head = {"conforms": done.conforms, "failed": done.failed, "total": done.total, "shown": done.shown}
     return json.dumps(head).encode() + b"\n" + done.body
+
+
+def _failed(kind: str, message: str, place: str = "", rule: str = "", remedy: str = "") -> bytes:
+    head = {"error": kind, "message": message, "place": place, "rule": rule, "remedy": remedy}
+    return json.dumps(head).encode() + b"\n"
 
 
 def unpacked(packed: bytes) -> Done:
     """The answer, or its error raised."""
     line, _, body = packed.partition(b"\n")
     head = json.loads(line)
+    if head.get("error") == "internal":
+        raise RuntimeError(head["message"])  # ours: the server answers 500 and its log says what
     if "error" in head:
         family = _FAMILIES.get(head["error"], InputError)
         raise family(head["message"], place=head["place"], rule=head["rule"], remedy=head["remedy"])

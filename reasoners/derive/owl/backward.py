@@ -21,7 +21,8 @@ from reasoners.derive.owl.forward import Forward
 from reasoners.derive.owl.rules import SAME_AS, Row, fill
 from reasoners.derive.owl.state import Reason
 
-STEPS = 400  # rule applications looked at for one proof
+STEPS = 256  # rule applications looked at for one proof at most
+LEAST_STEPS = 8  # after many that found none
 MOST_DOUBTS = 3_000  # facts in doubt from which on starting afresh is cheaper, or this part of all:
 MOST_PART = 0.01
 
@@ -38,8 +39,10 @@ def prove(
     known: Callable[[Row], bool],
     usable: Callable[[Row], bool],
     steps: int = STEPS,
-) -> tuple[dict[Row, Proof], bool]:
-    """(proofs of the goal and of what they rest on, whether the search was complete); empty when there is none.
+) -> tuple[dict[Row, Proof], set[Row] | None]:
+    """(proofs of the goal and of what they rest on, else what the search has shown to have none).
+
+    Without a proof the first is empty; the second is None when the search was cut off.
 
     `known` facts need no proof; only `usable` facts may occur in one. Breadth first, so proofs are shallow.
     """
@@ -61,7 +64,7 @@ def prove(
                     stack.append((step[1], step[2]))  # type: ignore[arg-type]
 
     if known(goal):
-        return {goal: ("", ())}, True
+        return {goal: ("", ())}, None
     while agenda:
         fact = agenda.popleft()
         if fact in proofs:
@@ -69,7 +72,7 @@ def prove(
         for rule, env in forward.lookup.backward(fact):
             steps -= 1
             if steps < 0:
-                return ({}, False) if goal not in proofs else (proofs, True)
+                return ({} if goal not in proofs else proofs), None
             premises = rule.premises(env)
             if fact in premises or not all(map(usable, premises)):
                 continue
@@ -87,8 +90,8 @@ def prove(
                     seen.add(premise)
                     agenda.append(premise)
         if goal in proofs:
-            return proofs, True
-    return {}, True
+            return proofs, None
+    return {}, seen.difference(proofs)
 
 
 class Removal:
@@ -98,6 +101,8 @@ class Removal:
         self.forward, self.state = forward, forward.state
         self.gone: set[Row] = set()
         self.kept: set[Row] = set()
+        self.refuted: set[Row] = set()
+        self.steps = STEPS
         self.dissolved: set[int] = set()  # representatives
         self.agenda: deque[tuple[Row, bool]] = deque()
         self.limit = max(MOST_DOUBTS, int(MOST_PART * len(self.state.facts)))
@@ -154,9 +159,18 @@ class Removal:
     def _holds(self, fact: Row) -> bool:
         if not self._plain(fact):
             return self.state.is_axiom(fact) and not self.state.members.keys() & set(fact)
-        proofs, _ = prove(self.forward, fact, self._known, self._usable)
+        if fact in self.refuted:
+            return False
+        proofs, refuted = prove(self.forward, fact, self._known, self._usable, self.steps)
         self.kept.update(proofs)
-        return fact in proofs
+        if fact in proofs:
+            self.steps = min(STEPS, 2 * self.steps)
+            return True
+        if refuted is None:
+            self.steps = max(LEAST_STEPS, self.steps // 2)
+        else:
+            self.refuted |= refuted
+        return False
 
     def _derive_again(self) -> list[Row]:
         state, forward = self.state, self.forward

@@ -99,15 +99,13 @@ class Rl:
         here = {p: r.keys for p, r in self.state.asserted.relations.items()}
         for s, p, o in self.stated:
             here[p] = distinct(np.append(here.get(p, EMPTY), s << 32 | o))
-        triples = self.state.terms.triples
-        return list(triples(shown.difference(here, there))), list(triples(shown.difference(there, here)))
+        return self._triples(shown.less(here, there)), self._triples(shown.less(there, here))
 
     def closure_difference(self, store: ox.Store) -> tuple[list[ox.Triple], list[ox.Triple]]:
         """(too much, missing): what the store's default graph holds beyond the closure, and what of it is missing."""
         there = self._encode(_split(_dump(store)))
         here = shown.show_all(self.state)
-        triples = self.state.terms.triples
-        return list(triples(shown.difference(there, here))), list(triples(shown.difference(here, there)))
+        return self._triples(shown.less(there, here)), self._triples(shown.less(here, there))
 
     def rebuild(self) -> None:
         """Derive everything from the asserted triples."""
@@ -177,8 +175,7 @@ class Rl:
         Exact whatever the change: the closure afterwards is the one of the asserted triples afterwards.
         """
         out, come = self.apply_rows(self.rows(removed), self.rows(added))
-        terms = self.state.terms
-        return list(terms.triples(out)), list(terms.triples(come))
+        return self._triples(out), self._triples(come)
 
     def fork(self) -> Rl:
         """A copy that can be changed apart; settled arrays are shared, so it costs what is recent and the classes."""
@@ -196,8 +193,8 @@ class Rl:
         out.forward = Forward(copy, self.forward)
         return out
 
-    def apply_rows(self, removed: list[Row], added: list[Row]) -> tuple[list[Row], list[Row]]:
-        """`apply` over numbers."""
+    def apply_rows(self, removed: list[Row], added: list[Row]) -> tuple[dict[int, Keys], dict[int, Keys]]:
+        """`apply` over numbers; what left and what came as keys by predicate."""
         state = self.state
         axioms = state.axioms
         self.stated.difference_update(r for r in removed if r in axioms)
@@ -206,7 +203,7 @@ class Rl:
         removed = [r for r in removed if r not in axioms and r not in coming and r in state.asserted]
         added = [r for r in added if r not in axioms and r not in state.asserted]
         if not removed and not added:
-            return [], []
+            return {}, {}
         size = len(state.asserted)
         if (removed and self.forward.irregular) or len(removed) > max(AFRESH, AFRESH_PART * size):
             return self._afresh(removed, added)
@@ -230,38 +227,38 @@ class Rl:
                 elif self.forward.put(fact):
                     queue.append(fact)
             self.forward.run(queue)
-            out, come = shown.changes(state)
-            return self._with_own_equality(removed, added, set(out), set(come))
+            return self._with_own_equality(removed, added, *shown.changes(state))
         finally:
             state.forget_transaction()
 
     def _with_own_equality(
-        self, removed: list[Row], added: list[Row], out: set[Row], come: set[Row]
-    ) -> tuple[list[Row], list[Row]]:
-        """Asserted equalities of a term to itself, which only show while no class of several shows them."""
+        self, removed: list[Row], added: list[Row], out: dict[int, Keys], come: dict[int, Keys]
+    ) -> tuple[dict[int, Keys], dict[int, Keys]]:
+        """Asserted equalities of a term to itself show, too, while no class of several shows them."""
         state = self.state
-        class_before = {m: ms for ms in state.classes_before.values() for m in ms}
-        for rows, was in ((removed, True), (added, False)):
-            for row in rows:
-                if row[1] != SAME_AS or row[0] != row[2]:
-                    continue
-                now = len(state.members_of(state.norm(row[0]))) > 1
-                before = len(class_before.get(row[0], state.members_of(state.norm(row[0])))) > 1
-                (come if was else out).discard(row)
-                (out if was else come).discard(row)
-                if was and not now:
-                    out.add(row)
-                elif not was and not before:
-                    come.add(row)
-        for row in list(out):
-            if row[1] == SAME_AS and row[0] == row[2] and row in state.asserted:
-                out.discard(row)
-        for row in list(come):
-            if row[1] == SAME_AS and row[0] == row[2] and row in state.asserted and row not in added:
-                come.discard(row)
-        return list(out), list(come)
+        gone, new = set(out.get(SAME_AS, EMPTY).tolist()), set(come.get(SAME_AS, EMPTY).tolist())
+        before = {m: len(ms) > 1 for ms in state.classes_before.values() for m in ms}
+        own = {t for t, p, o in (*removed, *added) if p == SAME_AS and t == o}
+        own |= {t for t in before if (t, SAME_AS, t) in state.asserted}
+        if not own:
+            return out, come
+        for term in own:
+            row = (term, SAME_AS, term)
+            several = len(state.members_of(state.norm(term))) > 1
+            now = several or row in state.asserted
+            was = before.get(term, several) or row in removed or (row in state.asserted and row not in added)
+            key = term << 32 | term
+            gone.discard(key)
+            new.discard(key)
+            if was and not now:
+                gone.add(key)
+            elif now and not was:
+                new.add(key)
+        for found, keys in ((out, gone), (come, new)):
+            found[SAME_AS] = np.array(sorted(keys), dtype=np.int64)
+        return out, come
 
-    def _afresh(self, removed: list[Row], added: list[Row]) -> tuple[list[Row], list[Row]]:
+    def _afresh(self, removed: list[Row], added: list[Row]) -> tuple[dict[int, Keys], dict[int, Keys]]:
         before = shown.show_all(self.state)
         for row in removed:
             self.state.asserted.discard(row)
@@ -269,7 +266,10 @@ class Rl:
             self.state.asserted.add(row)
         self.rebuild()
         after = shown.show_all(self.state)
-        return list(shown.difference(before, after)), list(shown.difference(after, before))
+        return shown.less(before, after), shown.less(after, before)
+
+    def _triples(self, keys: dict[int, Keys]) -> list[ox.Triple]:
+        return [q.triple for part in self._lines(keys, 50_000) for q in ox.parse(part, format=ox.RdfFormat.N_TRIPLES)]
 
     # -- reading --------------------------------------------------------------------------------------------------------------
     def triples(self) -> Iterator[ox.Triple]:

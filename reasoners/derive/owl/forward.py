@@ -18,7 +18,7 @@ from reasoners.derive.owl.join import Lookup
 from reasoners.derive.owl.join import solve as solve_one
 from reasoners.derive.owl.lists import Key, list_rules
 from reasoners.derive.owl.literals import LiteralTypes
-from reasoners.derive.owl.relation import MASK, Keys, among, distinct, swap
+from reasoners.derive.owl.relation import EMPTY, MASK, Keys, among, distinct, swap
 from reasoners.derive.owl.rules import (
     CELL_OF,
     CHAIN,
@@ -30,7 +30,9 @@ from reasoners.derive.owl.rules import (
     RANGE,
     REST,
     SAME_AS,
+    SUB_CLASS,
     SUB_PROPERTY,
+    TRANSITIVE,
     TYPE,
     Index,
     Row,
@@ -40,10 +42,16 @@ from reasoners.derive.owl.rules import (
     unify,
 )  # fmt: skip
 from reasoners.derive.owl.state import Reason, State
+from reasoners.derive.owl.transitive import FEW_EDGES, closure, increment
 
 FEW = 1_500  # facts that are followed one by one
 MANY = 20_000  # facts from which on an axiom is joined by columns
 Delta = dict[int, Keys]
+# What these conclude, others conclude as well: scm-eqc1, scm-eqp1, scm-int and scm-uni with cax-sco and prp-spo1.
+_IMPLIED = frozenset({"cax-eqc1", "cax-eqc2", "prp-eqp1", "prp-eqp2", "cls-int2", "cls-uni"})
+_TRANSITIVE = frozenset({"scm-sco", "scm-spo", "prp-trp"})  # closed by `transitive`
+# Applied to what they concluded themselves they find nothing: the hierarchies they follow are closed.
+_ONCE = frozenset({"cax-sco", "prp-spo1", "scm-dom1", "scm-dom2", "scm-rng1", "scm-rng2"})
 _LISTS = frozenset({INTERSECTION, CHAIN, KEY, FIRST, REST})
 
 
@@ -52,6 +60,8 @@ class Forward:
 
     def __init__(self, state: State, like: Forward | None = None) -> None:
         self.state = state
+        self._covered: dict[tuple[str, int], Keys] = {}  # facts of a round by the rule of `_ONCE` that concluded them
+        self._via: dict[Row, str] = {}  # the same for facts that wait to be followed one by one
         self._body: Index
         self._head: Index
         self.literals: LiteralTypes
@@ -69,7 +79,8 @@ class Forward:
         else:  # the rules of another, whose facts were copied
             self.fixed, self.clashes, self.listed = like.fixed, like.clashes, like.listed
             self._body, self._head = like._body, like._head
-            self.lookup = Lookup(state.facts, self._body, self._head)
+            self._ahead = like._ahead
+            self._lookups()
             self._guarded, self._guarded_classes = like._guarded, like._guarded_classes
         self.axioms_changed = self.lists_changed = like is None
         self.literals = LiteralTypes(state, like.literals if like is not None else None)
@@ -81,7 +92,16 @@ class Forward:
     def _index(self) -> None:
         rules = [*self.fixed, *self.listed.values()]
         self._body, self._head = Index(rules), Index(rules, heads=True)
+        self._ahead = Index(r for r in rules if r.name not in _IMPLIED and r.name not in _TRANSITIVE)
+        self._lookups()
+
+    def _lookups(self) -> None:
         self.lookup = Lookup(self.state.facts, self._body, self._head)
+        self._onward = Lookup(self.state.facts, self._ahead, self._head)
+
+    def _forget(self) -> None:
+        self.lookup.forget()
+        self._onward.forget()
 
     # -- changes that matter to the rules themselves ------------------------------------------------------------------------
     def notice(self, fact: Row) -> None:
@@ -89,7 +109,7 @@ class Forward:
         _, p, o = fact
         if p in self._guarded or (p == TYPE and o in self._guarded_classes):
             self.axioms_changed = True
-            self.lookup.forget()
+            self._forget()
         if p in _LISTS:
             self.lists_changed = True
 
@@ -112,6 +132,8 @@ class Forward:
         """All that follows from the facts, none of which has been joined yet."""
         self._notice_all()
         self._follow_lists()
+        for p in list(self.state.facts.relations):
+            self._close(p, None)
         self.rounds(self._whole(self.fixed + list(self.listed.values())))
         self._settle()
 
@@ -157,12 +179,14 @@ class Forward:
 
     def _notice_all(self) -> None:
         self.axioms_changed = self.lists_changed = True
-        self.lookup.forget()
+        self._forget()
 
     def _whole(self, rules: Iterable[Rule]) -> Delta:
         new: dict[int, list[Keys]] = {}
         pairs: list[tuple[Rule, Batch]] = []
         for rule in rules:
+            if rule.name in _IMPLIED or rule.name in _TRANSITIVE:
+                continue
             for batch in columns.solve(self.state.facts, rule.body, columns.start()):
                 self._emit(rule, batch, new, pairs)
         return self._absorb(new, pairs)
@@ -184,22 +208,28 @@ class Forward:
                 return
             new: dict[int, list[Keys]] = {}
             pairs: list[tuple[Rule, Batch]] = []
+            covered, self._covered = self._covered, {}
             for p, keys in delta.items():
                 back = np.sort(swap(keys))
                 for rule, place in self._occurrences(p, back):
-                    batch = columns.matching(rule.body[place], keys, back, p)
+                    some = covered.get((rule.name, p))
+                    if some is None:
+                        batch = columns.matching(rule.body[place], keys, back, p)
+                    else:
+                        rest = keys[~among(some, keys)]
+                        batch = columns.matching(rule.body[place], rest, np.sort(swap(rest)), p)
                     if batch is not None:
                         for found in columns.solve(self.state.facts, rule.rests[place], batch):
                             self._emit(rule, found, new, pairs)
             delta = self._absorb(new, pairs)
 
     def _occurrences(self, p: int, back: Keys) -> list[tuple[Rule, int]]:
-        out = list(self._body.plain.get(p, ()))
+        out = list(self._ahead.plain.get(p, ()))
         if p == TYPE:
-            out += [(g.rule, g.place) for g in self._body.open_type]
-            for c in self._body.typed.keys() & set(distinct(back >> 32).tolist()):
-                out += self._body.typed[c]
-        return out + self.lookup._open(False, False, p)
+            out += [(g.rule, g.place) for g in self._ahead.open_type]
+            for c in self._ahead.typed.keys() & set(distinct(back >> 32).tolist()):
+                out += self._ahead.typed[c]
+        return out + self._onward.open(False, False, p)
 
     def _emit(self, rule: Rule, batch: Batch, new: dict[int, list[Keys]], pairs: list[tuple[Rule, Batch]]) -> None:
         batch = columns.unequal(rule, batch)
@@ -216,15 +246,18 @@ class Forward:
                 if part.rows:
                     pairs.append((rule, part))
             else:
-                self._keep(number, (column(part, s) << 32) | column(part, o), new)
+                self._keep(number, (column(part, s) << 32) | column(part, o), new, rule.name)
 
-    def _keep(self, p: int, keys: Keys, new: dict[int, list[Keys]]) -> None:
+    def _keep(self, p: int, keys: Keys, new: dict[int, list[Keys]], name: str) -> None:
         relation = self.state.facts.relations.get(p)
         keys = distinct(keys)
         if relation is not None:
             keys = keys[~among(relation.keys, keys)]
         if len(keys):
             new.setdefault(p, []).append(keys)
+            if name in _ONCE:
+                held = self._covered.get((name, p))
+                self._covered[name, p] = keys if held is None else distinct(np.concatenate((held, keys)))
 
     def _absorb(self, new: dict[int, list[Keys]], pairs: list[tuple[Rule, Batch]]) -> Delta:
         """Add what a round found and merge what it made equal; what the next round has to join."""
@@ -242,7 +275,38 @@ class Forward:
                 delta[p] = keys[~gone] if p not in losers else keys[:0]
             for p, keys in self._rewrite_all(losers).items():
                 delta[p] = distinct(np.concatenate((delta.get(p, keys[:0]), keys)))
+        if TYPE in delta:  # properties that became transitive
+            now = delta[TYPE]
+            for p in (now[(now & MASK) == TRANSITIVE] >> 32).tolist():
+                more = self._close(p, None)
+                if len(more):
+                    delta[p] = distinct(np.concatenate((delta.get(p, more[:0]), more)))
+        for p, keys in list(delta.items()):
+            more = self._close(p, keys)
+            if len(more):
+                delta[p] = distinct(np.concatenate((keys, more)))
         return {p: keys for p, keys in delta.items() if len(keys)}
+
+    def _transits(self, p: int) -> bool:
+        state = self.state
+        if p in {state.norm(SUB_CLASS), state.norm(SUB_PROPERTY)}:
+            return True
+        types = state.facts.relations.get(TYPE)
+        return types is not None and types.has(p, TRANSITIVE)
+
+    def _close(self, p: int, fresh: Keys | None) -> Keys:
+        """Close a transitive relation, of which only `fresh` pairs (None: all) are not followed; what was added."""
+        relation = self.state.facts.relations.get(p)
+        if relation is None or not self._transits(p) or (fresh is not None and not len(fresh)):
+            return EMPTY
+        if fresh is not None and len(fresh) <= FEW_EDGES:
+            pairs = increment(relation, [(k >> 32, k & MASK) for k in fresh.tolist()])
+            more = np.sort(np.array([s << 32 | o for s, o in pairs], dtype=np.int64))
+        else:
+            more = relation.extend(closure(relation.keys))
+        if len(more):
+            self._notice_keys(p, more)
+        return more
 
     def _notice_keys(self, p: int, keys: Keys) -> None:
         if self.state.touched is not None:
@@ -250,7 +314,7 @@ class Forward:
                 self.state.touched.setdefault((k >> 32, p, k & MASK), False)
         if p in self._guarded or (p == TYPE and np.isin(keys & MASK, list(self._guarded_classes)).any()):
             self.axioms_changed = True
-            self.lookup.forget()
+            self._forget()
         if p in _LISTS:
             self.lists_changed = True
 
@@ -348,6 +412,8 @@ class Forward:
         state = self.state
         facts, lookup = state.facts, self.lookup
         noted = state.records is not None
+        if not noted:
+            lookup = self._onward
         many = len(facts) > MANY and not noted
         while queue:
             if len(queue) > 8 * FEW and not noted:
@@ -356,7 +422,12 @@ class Forward:
             row = queue.popleft()
             if row not in facts:
                 continue  # rewritten meanwhile; what it became is in the queue
+            via = self._via.pop(row, "")
+            if not noted:
+                self._pass_on(row, via, queue)
             for rule, place in list(lookup.occurrences(row)):
+                if rule.name == via:
+                    continue
                 env = unify(rule.body[place], row, rule.variables)
                 if env is None:
                     continue
@@ -380,8 +451,27 @@ class Forward:
             head = state.norm_row(head)  # a merge came between
         if self.put(head):
             queue.append(head)
+            if rule.name in _ONCE:
+                self._via[head] = rule.name
             if state.records is not None:
                 state.records.setdefault(head, (rule.name, rule.premises(env)))
+
+    def _pass_on(self, row: Row, via: str, queue: deque[Row]) -> None:
+        """What a transitive property makes of a fact."""
+        s, p, o = row
+        found: list[tuple[int, int, int]] = []
+        if p == TYPE and o == TRANSITIVE:
+            found = [(k >> 32, s, k & MASK) for k in self._close(s, None).tolist()]
+        if via != "transitive" and self._transits(p):
+            relation = self.state.facts.relation(p)
+            found += [(a, p, b) for a, b in increment(relation, [(s, o)])]
+            for new in found:
+                if self.state.touched is not None:
+                    self.state.touched.setdefault(new, False)
+                self.notice(new)
+        for new in found:
+            self._via[new] = "transitive"
+            queue.append(new)
 
     def merge(self, reason: Reason, queue: deque[Row]) -> None:
         """Make two terms equal and rewrite the facts about the one that is no longer the representative."""

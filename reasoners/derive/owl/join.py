@@ -92,7 +92,8 @@ class Lookup:
         """Axioms or rules changed."""
         self._known.clear()
 
-    def _open(self, heads: bool, kind: bool, term: int) -> list[Occurrence]:
+    def open(self, heads: bool, kind: bool, term: int) -> list[Occurrence]:
+        """Occurrences with any predicate (or class, `kind`) that `term` can fill."""
         key = (heads, kind, term)
         found = self._known.get(key)
         if found is None:
@@ -119,10 +120,10 @@ class Lookup:
         _, p, o = row
         if p == TYPE:
             yield from index.typed.get(o, ())
-            yield from self._open(heads, True, o)
+            yield from self.open(heads, True, o)
         else:
             yield from index.plain.get(p, ())
-        yield from self._open(heads, False, p)
+        yield from self.open(heads, False, p)
 
     def forward(self, row: Row) -> Iterator[tuple[Rule, list[int]]]:
         """Every way in which the fact takes part in a rule's body."""

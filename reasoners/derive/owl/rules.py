@@ -17,11 +17,11 @@ Atom = tuple[int, int, int]
 CELL = "<urn:dappops:owl:cell>"
 # Numbers of the vocabulary are the same in every table of terms, so that rules are read once.
 TYPE, SAME_AS, FIRST, REST, NIL, CELL_OF, THING, SUB_CLASS, EQUIVALENT_CLASS = range(9)
-INTERSECTION, CHAIN, KEY, DIFFERENT, SUB_PROPERTY, RANGE, DOMAIN, ALL_VALUES = range(9, 17)
+INTERSECTION, CHAIN, KEY, DIFFERENT, SUB_PROPERTY, RANGE, DOMAIN, ALL_VALUES, TRANSITIVE = range(9, 18)
 _VOCABULARY = (
     "rdf:type", "owl:sameAs", "rdf:first", "rdf:rest", "rdf:nil", ":cell", "owl:Thing", "rdfs:subClassOf",
     "owl:equivalentClass", "owl:intersectionOf", "owl:propertyChainAxiom", "owl:hasKey", "owl:differentFrom",
-    "rdfs:subPropertyOf", "rdfs:range", "rdfs:domain", "owl:allValuesFrom",
+    "rdfs:subPropertyOf", "rdfs:range", "rdfs:domain", "owl:allValuesFrom", "owl:TransitiveProperty",
 )  # fmt: skip
 
 

@@ -95,30 +95,55 @@ def show_all(state: State) -> dict[int, Keys]:
     return {p: parts[0] if len(parts) == 1 else distinct(np.concatenate(parts)) for p, parts in out.items()}
 
 
-def changes(state: State) -> tuple[list[Row], list[Row]]:
-    """(removed, added) triples of the transaction that is being recorded."""
+def changes(state: State) -> tuple[dict[int, Keys], dict[int, Keys]]:
+    """(removed, added) triples of the transaction that is being recorded: sorted, distinct keys by predicate."""
     assert state.touched is not None
-    before: set[Row] = set()
-    after: set[Row] = set()
+    before: dict[int, list[int]] = {}
+    after: dict[int, list[int]] = {}
     for fact, was in state.touched.items():
         if was:
-            before.update(show(state, fact, before=True))
+            _gather(state, fact, before, before=True)
         if fact in state.facts:
-            after.update(show(state, fact))
+            _gather(state, fact, after, before=False)
     class_before = {m: members for members in state.classes_before.values() for m in members}
     for term, old in class_before.items():
         if state.terms.is_literal(term):
             continue
         new = state.members_of(state.rep.get(term, term))
-        if len(old) > 1:
-            before.update((term, SAME_AS, m) for m in old)
-        if len(new) > 1:
-            after.update((term, SAME_AS, m) for m in new)
-    return list(before - after), list(after - before)
+        for members, found in ((old, before), (new, after)):
+            if len(members) > 1:
+                found.setdefault(SAME_AS, []).extend([term << 32 | m for m in members])
+    one = {p: distinct(np.array(keys, dtype=np.int64)) for p, keys in before.items()}
+    other = {p: distinct(np.array(keys, dtype=np.int64)) for p, keys in after.items()}
+    return less(one, other), less(other, one)
 
 
-def difference(old: dict[int, Keys], new: dict[int, Keys]) -> Iterator[Row]:
-    """Triples of `old` that are not in `new`."""
-    for p, keys in old.items():
-        for k in np.setdiff1d(keys, new.get(p, EMPTY), assume_unique=True).tolist():
-            yield (k >> 32, p, k & MASK)
+def _gather(state: State, fact: Row, out: dict[int, list[int]], *, before: bool) -> None:
+    s, p, o = fact
+    if (
+        p in {CELL_OF, SAME_AS}
+        or state.terms.is_literal(o)
+        or (before and p in state.classes_before)
+        or p in state.members
+    ):
+        for one, predicate, other in show(state, fact, before=before):
+            out.setdefault(predicate, []).append(one << 32 | other)
+        return
+    if not state.terms.is_iri(p):
+        return
+    subjects, objects = state.members_of(s), state.members_of(o)
+    if before:
+        subjects = list(state.classes_before.get(s, subjects))
+        objects = list(state.classes_before.get(o, objects))
+    if any(map(state.terms.is_literal, objects)):
+        for one, predicate, other in show(state, fact, before=before):
+            out.setdefault(predicate, []).append(one << 32 | other)
+        return
+    is_literal = state.terms.is_literal
+    out.setdefault(p, []).extend([a << 32 | b for a in subjects if not is_literal(a) for b in objects])
+
+
+def less(one: dict[int, Keys], other: dict[int, Keys]) -> dict[int, Keys]:
+    """Triples of one set of keys by predicate that are not in the other."""
+    out = {p: np.setdiff1d(keys, other.get(p, EMPTY), assume_unique=True) for p, keys in one.items()}
+    return {p: keys for p, keys in out.items() if len(keys)}
