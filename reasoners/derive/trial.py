@@ -53,9 +53,13 @@ def try_rule(
     """
     from reasoners.derive.analysis import SAMPLE_NOW
     from reasoners.derive.text import bind_now, uses_now
+    from reasoners.sparql.steps import stepwise
 
     text = bind_now(rule.text, str(now) if now is not None else SAMPLE_NOW) if uses_now(rule.text) else rule.text
-    order = {"text": text, "seconds": limits.seconds, "memory": limits.memory, "rows": limits.rows}
+    order = {
+        "text": stepwise(text), "seconds": limits.seconds, "memory": limits.memory, "rows": limits.rows,
+        "functions": [[f.iri, f.parameters, f.required, f.query, f.ask] for f in rule.functions],
+    }  # fmt: skip
     if isinstance(snapshot, bytes):
         data = snapshot
     else:
@@ -117,6 +121,13 @@ def main(source: IO[bytes], sink: IO[str]) -> None:
     store = ox.Store()
     for quad in ox.parse(source.read(), format=ox.RdfFormat.N_QUADS):
         store.add(ox.Quad(quad.subject, quad.predicate, quad.object))
+    called = None
+    if order["functions"]:
+        from reasoners.graph import View
+        from reasoners.sparql.functions import Function, answers
+
+        known = [Function(iri, tuple(names), n, query, ask) for iri, names, n, query, ask in order["functions"]]
+        called = answers(known, View(store))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     ceiling = used + order["memory"]
@@ -127,7 +138,7 @@ def main(source: IO[bytes], sink: IO[str]) -> None:
     answer: dict[str, int | str] = {}
     try:
         heads: set[ox.Triple] = set()
-        result = store.query(order["text"], default_graph=[ox.DefaultGraph()])
+        result = store.query(order["text"], default_graph=[ox.DefaultGraph()], custom_functions=called)  # type: ignore[arg-type]
         if not isinstance(result, ox.QueryTriples):
             raise ValueError("a rule is a CONSTRUCT query")
         for triple in result:

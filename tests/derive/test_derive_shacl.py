@@ -10,7 +10,7 @@ import pyoxigraph as ox
 import pytest
 
 from engine.graph.gate import Conditions
-from reasoners.derive import Deriver, MemoryWorkspace, Pending, Rule, parse_rules
+from reasoners.derive import Deriver, MemoryWorkspace, Pending, Rule, parse_rules, try_rule
 from reasoners.errors import InputError
 from reasoners.graph import Term, View, memory_view
 from reasoners.sparql.functions import functions_of
@@ -86,7 +86,7 @@ def dash(path: Path) -> list[ox.Triple]:
             if ox.Literal(prefix) not in told:
                 node = ox.BlankNode()
                 triples += [
-                    ox.Triple(place, SH.declare, node),  # type: ignore[arg-type]
+                    ox.Triple(place, SH.declare, node),
                     ox.Triple(node, SH.prefix, ox.Literal(prefix)),
                     ox.Triple(node, SH.namespace, ox.Literal(namespace, datatype=XSD.anyURI)),
                 ]
@@ -314,6 +314,15 @@ def test_function_of_the_policy_serves_plain_rules_and_changes_their_text() -> N
     (other,) = rules_of(turtle(FUNCTIONS.replace("COUNT(?p)", "COUNT(DISTINCT ?p)") + rule))
     assert one.text != other.text
     assert [f.iri for f in one.functions] == ["http://ex.org/parts"]
+
+
+def test_trial_calls_the_functions_that_a_rule_calls_back() -> None:
+    graph = turtle(
+        f"{FUNCTIONS} :S {sparql_rule('CONSTRUCT { $this :n 1 } WHERE { FILTER(:parts($this) > 1) }')} . {DATA}"
+    )
+    (rule,) = rules_of(graph)
+    assert rule.functions
+    assert try_rule(rule, graph) == 1
 
 
 def test_rule_that_calls_back_is_run_again_when_what_the_function_reads_changes() -> None:

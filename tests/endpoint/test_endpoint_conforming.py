@@ -53,7 +53,7 @@ def _by_rdflib(data: rdflib.Dataset, text: str) -> Counter[Any]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-@settings(max_examples=settings().max_examples // 6)
+@settings(max_examples=settings().max_examples // 10)
 @given(data=st.data())
 def test_rows_are_those_of_rdflib_when_the_engine_deviates(name: str, data: st.DataObject) -> None:
     quad = st.tuples(

@@ -272,6 +272,8 @@ def test_full_regime_infers_more_when_it_is_asked_for(served: Served) -> None:
     assert served.update(f"INSERT DATA {{ GRAPH <{graph}> {{ {axiom} . {facts} }} }}").status == 200
     ask = f"ASK {{ {one} {part} {three} }}"
     assert served.query(ask).json()["boolean"] is False
+    # the first one waits for the replica to be made, or is told to come again
+    assert until(lambda: served.query(ask, regime="full").status == 200, 60)
     assert served.query(ask, regime="full").json()["boolean"] is True
 
 

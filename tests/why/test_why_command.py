@@ -52,7 +52,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("why")
     with engine.open(folder / "kb") as kb:
         (folder / "policy.ttl").write_text(POLICY, encoding="utf-8")
-        (folder / "plates.ttl").write_text(plates(kb.kernel.node_base), encoding="utf-8")
+        (folder / "plates.ttl").write_text(
+            plates(kb.graph_iri("main", kb.author).removesuffix("/main")), encoding="utf-8"
+        )
         assert run(folder / "kb", "commit", folder / "policy.ttl", "--graph", "policy")[0] == 0
         assert run(folder / "kb", "commit", folder / "plates.ttl")[0] == 0
         yield folder / "kb"

@@ -64,6 +64,7 @@ class Forward:
         self._via: dict[Row, str] = {}  # the same for facts that wait to be followed one by one
         self._body: Index
         self._head: Index
+        self._ahead: Index
         self.literals: LiteralTypes
         self.irregular: bool
         self.reflexive: bool
@@ -550,7 +551,7 @@ class Forward:
         if stated is not None:
             terms.update(state.norm(t) for pair in stated for t in pair)
         for p, relation in state.facts.relations.items():
-            if p not in {SAME_AS, CELL_OF}:
+            if len(relation) and p not in {SAME_AS, CELL_OF}:
                 terms.add(p)
                 for keys in (relation.keys >> 32, relation.keys & MASK):
                     terms.update(distinct(keys).tolist())

@@ -153,7 +153,13 @@ def fixed_rules(terms: Terms) -> list[Rule]:
 
 
 def _atom(words: tuple[str, str, str], terms: Terms, variables: dict[str, int]) -> Atom:
-    s, p, o = (~variables.setdefault(w, len(variables)) if w.startswith("?") else terms.number(_text(w)) for w in words)
+    def number(word: str) -> int:
+        if word.startswith("?"):
+            return ~variables.setdefault(word, len(variables))
+        found = terms.number(_text(word))
+        return terms.canonical.get(found, found)
+
+    s, p, o = map(number, words)
     return (s, p, o)
 
 
