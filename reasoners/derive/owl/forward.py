@@ -147,7 +147,8 @@ class Forward:
         if len(facts) <= FEW or self.state.records is not None:
             self._one_by_one(deque(facts))
         else:
-            self.rounds(_delta([fact for fact in facts if fact in self.state.facts]))  # less what a merge rewrote
+            # less what a merge rewrote
+            self.rounds(self._closed(_delta([fact for fact in facts if fact in self.state.facts])))
 
     def _settle(self) -> None:
         """What new lists, newly used datatypes and equality itself add, until nothing does."""
@@ -276,6 +277,10 @@ class Forward:
                 delta[p] = keys[~gone] if p not in losers else keys[:0]
             for p, keys in self._rewrite_all(losers).items():
                 delta[p] = distinct(np.concatenate((delta.get(p, keys[:0]), keys)))
+        return self._closed({p: keys for p, keys in delta.items() if len(keys)})
+
+    def _closed(self, delta: Delta) -> Delta:
+        """New facts and what transitive properties make of them."""
         if TYPE in delta:  # properties that became transitive
             now = delta[TYPE]
             for p in (now[(now & MASK) == TRANSITIVE] >> 32).tolist():
@@ -286,7 +291,7 @@ class Forward:
             more = self._close(p, keys)
             if len(more):
                 delta[p] = distinct(np.concatenate((keys, more)))
-        return {p: keys for p, keys in delta.items() if len(keys)}
+        return delta
 
     def _transits(self, p: int) -> bool:
         state = self.state
@@ -418,7 +423,7 @@ class Forward:
         many = len(facts) > MANY and not noted
         while queue:
             if len(queue) > 8 * FEW and not noted:
-                self.rounds(_delta([row for row in queue if row in facts]))
+                self.rounds(self._closed(_delta([row for row in queue if row in facts])))
                 return
             row = queue.popleft()
             if row not in facts:
