@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import pairwise
 
 import pyoxigraph as ox
@@ -20,7 +21,9 @@ Fact = tuple[str, str, str]
 SAME, TYPE, FIRST, REST, NIL = (iri(n) for n in ("owl:sameAs", "rdf:type", "rdf:first", "rdf:rest", "rdf:nil"))
 
 
-def _value(text: str) -> object:
+@cache
+def value(text: str) -> object:
+    """Value of a literal in N-Triples."""
     (quad,) = ox.parse(f"<urn:x> <urn:x> {text} .", format=ox.RdfFormat.N_TRIPLES)
     term = quad.object
     assert isinstance(term, ox.Literal)
@@ -150,10 +153,10 @@ class Reference:
         literals = {t for f in self.facts for t in f if t.startswith('"')}
         for a in literals:
             for b in literals:
-                if _value(a) is not None and _value(a) == _value(b):
+                if value(a) is not None and value(a) == value(b):
                     yield a, SAME, b
             for name in DATATYPES:
-                if has_value(_value(a), name):  # type: ignore[arg-type]
+                if has_value(value(a), name):  # type: ignore[arg-type]
                     yield a, TYPE, f"<{name}>"
         for fact in list(self.facts):
             for t in fact:
@@ -194,19 +197,24 @@ class Reference:
             body = [("?x", SAME, "?y"), ("?x", iri("owl:differentFrom"), "?y")]
         return self._match(body, {})
 
-    def shown(self) -> set[Fact]:
-        """What RDF can hold, less eq-ref and less literals that are equal to another one only."""
+    def first_literals(self) -> dict[object, str]:
+        """One literal for each value."""
         first: dict[object, str] = {}
         for fact in self.facts:
             for t in fact:
-                if t.startswith('"') and _value(t) is not None:
-                    value = _value(t)
-                    first[value] = min(first.get(value, t), t)
+                found = value(t) if t.startswith('"') else None
+                if found is not None:
+                    first[found] = min(first.get(found, t), t)
+        return first
+
+    def shown(self) -> set[Fact]:
+        """What RDF can hold, less eq-ref and less literals that are equal to another one only."""
+        first = self.first_literals()
         out = set()
         for s, p, o in self.facts:
             if s.startswith('"') or not p.startswith("<") or ":cell" in {s, p, o}:
                 continue
             if p == SAME and s == o:
                 continue
-            out.add((s, p, first.get(_value(o), o) if o.startswith('"') else o))
+            out.add((s, p, first.get(value(o), o) if o.startswith('"') else o))
         return out

@@ -105,6 +105,8 @@ def _literals(rl: Rl, most: int) -> Iterator[Found]:
         if types is None or not is_supported(name):
             continue
         for s in types.into(state.norm(axiom[0])):
+            if state.is_axiom((s, TYPE, state.norm(axiom[0]))):
+                continue  # one of several literals has the type: dt-diff tells that they are equal
             wrong = [m for m in state.members_of(s) if terms.is_literal(m) and not has_value(terms.value(m), name)]
             if wrong and found < most:
                 found += 1

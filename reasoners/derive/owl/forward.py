@@ -14,119 +14,28 @@ import numpy as np
 
 from reasoners.derive.owl import columns
 from reasoners.derive.owl.columns import Batch, column
-from reasoners.derive.owl.join import Lookup
+from reasoners.derive.owl.irregular import own_equalities, reads_equality
 from reasoners.derive.owl.join import solve as solve_one
-from reasoners.derive.owl.lists import Key, list_rules
-from reasoners.derive.owl.literals import LiteralTypes
+from reasoners.derive.owl.program import IMPLIED, LISTS, TRANSITIVE_RULES, Program
 from reasoners.derive.owl.relation import EMPTY, MASK, Keys, among, distinct, swap
-from reasoners.derive.owl.rules import (
-    CELL_OF,
-    CHAIN,
-    DOMAIN,
-    EQUIVALENT_CLASS,
-    FIRST,
-    INTERSECTION,
-    KEY,
-    RANGE,
-    REST,
-    SAME_AS,
-    SUB_CLASS,
-    SUB_PROPERTY,
-    TRANSITIVE,
-    TYPE,
-    Index,
-    Row,
-    Rule,
-    fill,
-    fixed_rules,
-    unify,
-)  # fmt: skip
+from reasoners.derive.owl.rules import SAME_AS, SUB_CLASS, SUB_PROPERTY, TRANSITIVE, TYPE, Row, Rule, fill, unify
 from reasoners.derive.owl.state import Reason, State
 from reasoners.derive.owl.transitive import FEW_EDGES, closure, increment
 
 FEW = 1_500  # facts that are followed one by one
 MANY = 20_000  # facts from which on an axiom is joined by columns
 Delta = dict[int, Keys]
-# What these conclude, others conclude as well: scm-eqc1, scm-eqp1, scm-int and scm-uni with cax-sco and prp-spo1.
-_IMPLIED = frozenset({"cax-eqc1", "cax-eqc2", "prp-eqp1", "prp-eqp2", "cls-int2", "cls-uni"})
-_TRANSITIVE = frozenset({"scm-sco", "scm-spo", "prp-trp"})  # closed by `transitive`
 # Applied to what they concluded themselves they find nothing: the hierarchies they follow are closed.
 _ONCE = frozenset({"cax-sco", "prp-spo1", "scm-dom1", "scm-dom2", "scm-rng1", "scm-rng2"})
-_LISTS = frozenset({INTERSECTION, CHAIN, KEY, FIRST, REST})
 
 
-class Forward:
-    """The rules in force over one state."""
+class Forward(Program):
+    """Follows facts through the rules."""
 
     def __init__(self, state: State, like: Forward | None = None) -> None:
-        self.state = state
+        super().__init__(state, like)
         self._covered: dict[tuple[str, int], Keys] = {}  # facts of a round by the rule of `_ONCE` that concluded them
         self._via: dict[Row, str] = {}  # the same for facts that wait to be followed one by one
-        self._body: Index
-        self._head: Index
-        self._ahead: Index
-        self.literals: LiteralTypes
-        self.irregular: bool
-        self.reflexive: bool
-        if like is None:
-            rules = fixed_rules(state.terms)
-            self.fixed = [r for r in rules if r.head is not None]
-            self.clashes = [r for r in rules if r.head is None]
-            self.listed: dict[Key, Rule] = {}
-            self._index()
-            guards = [g for i in (self._body, self._head) for o in (*i.open, *i.open_type) for g in o.guards]
-            self._guarded = frozenset(p for p, _, _ in guards if p != TYPE)
-            self._guarded_classes = frozenset(o for p, _, o in guards if p == TYPE)
-        else:  # the rules of another, whose facts were copied
-            self.fixed, self.clashes, self.listed = like.fixed, like.clashes, like.listed
-            self._body, self._head = like._body, like._head
-            self._ahead = like._ahead
-            self._lookups()
-            self._guarded, self._guarded_classes = like._guarded, like._guarded_classes
-        self.axioms_changed = self.lists_changed = like is None
-        self.literals = LiteralTypes(state, like.literals if like is not None else None)
-        self.irregular = like is not None and like.irregular  # an axiom about the vocabulary: deletions start afresh
-        self.vocabulary_merged = False  # the rules mention terms that are no longer representatives
-        # owl:sameAs is read by an axiom: each term's equality to itself is a fact
-        self.reflexive = like is not None and like.reflexive
-
-    def _index(self) -> None:
-        rules = [*self.fixed, *self.listed.values()]
-        self._body, self._head = Index(rules), Index(rules, heads=True)
-        self._ahead = Index(r for r in rules if r.name not in _IMPLIED and r.name not in _TRANSITIVE)
-        self._lookups()
-
-    def _lookups(self) -> None:
-        self.lookup = Lookup(self.state.facts, self._body, self._head)
-        self._onward = Lookup(self.state.facts, self._ahead, self._head)
-
-    def _forget(self) -> None:
-        self.lookup.forget()
-        self._onward.forget()
-
-    # -- changes that matter to the rules themselves ------------------------------------------------------------------------
-    def notice(self, fact: Row) -> None:
-        """A fact came or went."""
-        _, p, o = fact
-        if p in self._guarded or (p == TYPE and o in self._guarded_classes):
-            self.axioms_changed = True
-            self._forget()
-        if p in _LISTS:
-            self.lists_changed = True
-
-    def put(self, fact: Row) -> bool:
-        """Add a fact; whether it is new."""
-        if self.state.put(fact):
-            self.notice(fact)
-            return True
-        return False
-
-    def take(self, fact: Row) -> bool:
-        """Remove a fact; whether it was there."""
-        if self.state.take(fact):
-            self.notice(fact)
-            return True
-        return False
 
     # -- the whole ----------------------------------------------------------------------------------------------------------
     def everything(self) -> None:
@@ -162,32 +71,30 @@ class Forward:
                 continue
             if self.vocabulary_merged:
                 self._read_rules_again()
+                self.rounds(self._whole([*self.fixed, *self.listed.values()]))
                 continue
             rows: list[Row] = []
             if self.axioms_changed:
                 self.axioms_changed = False
-                self._look_for_irregular()
+                if reads_equality(self.state, self._guarded_classes):
+                    self.irregular = self.reflexive = True
                 self.literals.look()
                 rows += self.literals.fresh()
             else:
                 rows += self.literals.fresh()
             rows += self.literals.mixed()
             if self.reflexive:
-                rows += self._reflexive_rows()
+                rows += own_equalities(self.state)
             rows = [row for row in rows if self.put(row)]
             if not rows:
                 return
             self._follow(rows)
 
-    def _notice_all(self) -> None:
-        self.axioms_changed = self.lists_changed = True
-        self._forget()
-
     def _whole(self, rules: Iterable[Rule]) -> Delta:
         new: dict[int, list[Keys]] = {}
         pairs: list[tuple[Rule, Batch]] = []
         for rule in rules:
-            if rule.name in _IMPLIED or rule.name in _TRANSITIVE:
+            if rule.name in IMPLIED or rule.name in TRANSITIVE_RULES:
                 continue
             for batch in columns.solve(self.state.facts, rule.body, columns.start()):
                 self._emit(rule, batch, new, pairs)
@@ -321,7 +228,7 @@ class Forward:
         if p in self._guarded or (p == TYPE and np.isin(keys & MASK, list(self._guarded_classes)).any()):
             self.axioms_changed = True
             self._forget()
-        if p in _LISTS:
+        if p in LISTS:
             self.lists_changed = True
 
     def _unite(self, pairs: list[tuple[Rule, Batch]]) -> list[int]:
@@ -510,66 +417,6 @@ class Forward:
             self._emit(rule, found, new, pairs)
         delta = self._absorb(new, pairs)
         queue.extend((k >> 32, p, k & MASK) for p, found_ in delta.items() for k in found_.tolist())
-
-    # -- lists, datatypes, equality ----------------------------------------------------------------------------------------------
-    def _follow_lists(self) -> list[Rule]:
-        """Rules of lists that are new; those of lists that are gone are dropped."""
-        self.lists_changed = False
-        found = list_rules(self.state.facts)
-        fresh = [rule for key, rule in found.items() if key not in self.listed]
-        if len(found) == len(self.listed) and not fresh:
-            return []
-        self.listed = {key: self.listed.get(key, rule) for key, rule in found.items()}
-        self._index()
-        return fresh
-
-    def _read_rules_again(self) -> None:
-        """Terms of the vocabulary were made equal: the rules over their representatives."""
-        self.vocabulary_merged = False
-        self.fixed, self.clashes = (
-            [_mapped(r, self.state) for r in self.fixed],
-            [_mapped(r, self.state) for r in self.clashes],
-        )
-        self._index()
-        self.rounds(self._whole([*self.fixed, *self.listed.values()]))
-
-    def _look_for_irregular(self) -> None:
-        """Axioms that read owl:sameAs, or make terms of the vocabulary equal, need more than representatives."""
-        relations = self.state.facts.relations
-        if SAME_AS in self.state.members:  # eq-rep-p: what is equal to owl:sameAs holds of each term and itself
-            self.irregular = self.reflexive = True
-        for p, relation in relations.items():
-            if p in {TYPE, EQUIVALENT_CLASS, SAME_AS}:
-                continue
-            if any(o != SAME_AS for o in relation.out(SAME_AS)) or (
-                p not in {SUB_PROPERTY, RANGE, DOMAIN} and any(s != SAME_AS for s in relation.into(SAME_AS))
-            ):
-                self.irregular = self.reflexive = True
-        kinds = relations[TYPE].out(SAME_AS) if TYPE in relations else []
-        if any(k in self._guarded_classes for k in kinds):
-            self.irregular = self.reflexive = True
-
-    def _reflexive_rows(self) -> list[Row]:
-        state = self.state
-        terms = set(state.members)
-        stated = state.asserted.relations.get(SAME_AS)
-        if stated is not None:
-            terms.update(state.norm(t) for pair in stated for t in pair)
-        for p, relation in state.facts.relations.items():
-            if len(relation) and p not in {SAME_AS, CELL_OF}:
-                terms.add(p)
-                for keys in (relation.keys >> 32, relation.keys & MASK):
-                    terms.update(distinct(keys).tolist())
-        return [(t, SAME_AS, t) for t in terms]
-
-
-def _mapped(rule: Rule, state: State) -> Rule:
-    def atom(pattern: tuple[int, int, int]) -> tuple[int, int, int]:
-        s, p, o = (t if t < 0 else state.norm(t) for t in pattern)
-        return (s, p, o)
-
-    head = atom(rule.head) if rule.head is not None else None
-    return Rule(rule.name, tuple(map(atom, rule.body)), head, rule.unequal, rule.data)
 
 
 def _delta(rows: Iterable[Row]) -> Delta:

@@ -165,7 +165,7 @@ class State:
         self._remember(winner)
         self._remember(loser)
         moved = self.members.pop(loser, [loser])
-        if any(map(self.terms.is_literal, (winner, *moved))) or winner in self.mixed:
+        if {winner, loser} & self.mixed or len({self.terms.is_literal(t) for t in (winner, *moved)}) == 2:
             self.mixed.add(winner)
         for term in moved:
             self.rep[term] = winner

@@ -60,16 +60,17 @@ class Terms:
         """Number of a term if it, or a literal with its value, is known."""
         found = self.numbers.get(text)
         if found is None and text[0] == '"':
-            value = self._value(text)
+            value = self.value_of(text)
             found = self._first.get(value) if value is not None else None
         return found
 
     def value(self, number: int) -> Value | None:
         """The value of a literal; None when it is ill-typed."""
-        return self._value(self.texts[number])
+        return self.value_of(self.texts[number])
 
     @staticmethod
-    def _value(text: str) -> Value | None:
+    def value_of(text: str) -> Value | None:
+        """The value of a literal given as N-Triples text; None when it is ill-typed."""
         end = text.rindex('"')
         lexical, rest = text[1:end], text[end + 1 :]
         if "\\" in lexical:
