@@ -77,7 +77,7 @@ def conforming(
         return text
     try:
         return Writer(text, suspects(text), dataset, Prologue(base, dict(prefixes or {}))).written()
-    except (Unclear, KeyError, ValueError, IndexError):
+    except (Unclear, KeyError, ValueError, IndexError, RecursionError):
         return text
 
 

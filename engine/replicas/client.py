@@ -22,6 +22,8 @@ from engine.replicas.remote import RemoteStore
 IDLE = 15.0  # seconds a worker waits for the next query
 SPARE = 16  # workers that wait at once, for each replica
 PATIENCE = 60.0  # seconds a query without a deadline waits for its replica to come up
+EARLY = 0.02  # seconds before its deadline at which no query of this one's is ended by it
+RETRIES = 3
 _SWEEP = 0.25
 Key = tuple[str, str, int | None, str]  # audience, regime, transaction, dataset
 
@@ -208,6 +210,10 @@ class Replicas:
                 # it was replaced, or had too many changes to take in, or died: nothing was answered yet, so ask again
                 await self._again(key, error, tries, until, bool(deadline))
             except Ended as error:
+                if error.reason == "deadline" and loop.time() < deadline - EARLY and tries < RETRIES:
+                    # the worker's end was meant for the query before, which it had just answered
+                    tries += 1
+                    continue
                 self._count(error)
                 raise
             except Unread as error:

@@ -138,7 +138,7 @@ class _Query:
     def _construct(self, text: str, substitutions: dict[ox.Variable, Term] | None) -> ox.QueryTriples:
         result = self._view.store.query(
             text, default_graph=list(self._view.graphs), substitutions=dict(substitutions) if substitutions else None,
-            custom_functions=dict(self._functions) if self._functions else None,  # type: ignore[arg-type]
+            custom_functions=dict(self._functions) if self._functions else None,
         )  # fmt: skip
         assert isinstance(result, ox.QueryTriples)  # `analyse` accepts nothing but CONSTRUCT
         return result

@@ -16,6 +16,7 @@ from engine.server.protocol.multipart import fields
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 QUERY, UPDATE = "application/sparql-query", "application/sparql-update"
 MAX_QUERY = 1_000_000  # characters of a query; an update may have what a body may have
+LEAST_SECONDS = 0.001  # a deadline may not be shorter
 OF_QUERY = ("default-graph-uri", "named-graph-uri")
 OF_UPDATE = ("using-graph-uri", "using-named-graph-uri")
 REGIMES = ("hierarchy", "full")
@@ -188,7 +189,7 @@ def _seconds(text: str) -> float:
         return 0.0
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII) or not float(text):
         raise Problem(400, "timeout", f"{text[:80]!r} is no number of seconds", more={"rule": "more than 0"})
-    return float(text)
+    return max(float(text), LEAST_SECONDS)
 
 
 @lru_cache(maxsize=1024)

@@ -47,6 +47,8 @@ def problem_of(error: Ended | Malformed) -> Problem:
             "the query did not end in time",
             more={"rule": error.detail, "remedy": "ask for less at once"},
         )
+    if error.reason == "memory" and "nested" in error.detail:
+        return Problem(400, "too-deep", "the query is nested too deeply", more={"rule": error.detail})
     if error.reason == "memory":
         return Problem(
             507, "memory", "the query needs more memory than one may use",
