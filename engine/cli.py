@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "update": ("graph:update", "Evaluate a SPARQL Update to its delta and commit it."),
     "show": ("graph:show", "What is stated and derived about a node."),
     "plan": ("planning:plan", "Place an application's units on offers and commit the decision."),
-    "why": ("planning:why", "Explain a decision: chosen, rejected, nearest misses."),
+    "why": ("planning:why", "Explain a decision, or why a triple holds."),
     "why-not": ("planning:why_not", "Explain why an offer was not chosen for a unit."),
     "search": ("search:search", "Find components and functions by meaning."),
     "recommend": ("search:recommend", "Recommend components for a need or a unit, with reasons."),

@@ -274,6 +274,10 @@ def query(context: Context, source: str, **options: Any) -> None:
         )
 
     with context.open() as kb, deadline(asked.timeout, too_long):
+        if "service" in text.lower():  # search by meaning inside the query
+            from engine.search.service import expand_query
+
+            text = expand_query(kb, text)
         method = "prove_query" if asked.prove else "query"
         answer = kb.call(method, text=text, as_of=asked.as_of, limit=asked.limit, regime=asked.regime)
     if asked.prove:
@@ -412,11 +416,15 @@ ENDINGS = {"turtle": ".ttl", "nt": ".nt", "nq": ".nq", "trig": ".trig", "jsonld"
     default=None,
     help="[default: turtle for one graph, nq for all]",
 )
-def export(context: Context, graph: str | None, output: Path | None, format_: str | None) -> None:
+@click.option("--ontology", is_flag=True, help="Only what an ontology editor shows: no shapes, no rules.")
+def export(context: Context, graph: str | None, output: Path | None, format_: str | None, ontology: bool) -> None:
     """Write GRAPH (default: all asserted graphs, as N-Quads) as RDF.
 
-    `dappops import` reads it again; only the key in a graph's IRI can import that graph as it is.
+    `dappops import` reads it again; only the key in a graph's IRI can import that graph as it is. What an editor such as
+    Protégé saves of `export GRAPH --ontology` comes back by `dappops import ontology`.
     """
+    if ontology and not graph:
+        raise click.UsageError("--ontology needs a GRAPH, such as policy")
     ending = ENDINGS[format_] if format_ else output.suffix if output else ENDINGS["turtle" if graph else "nq"]
     name = next((n for n, e in ENDINGS.items() if e == ending), None)
     if name is None:
@@ -433,13 +441,18 @@ def export(context: Context, graph: str | None, output: Path | None, format_: st
         known = [g["iri"] for g in kb.info()["graphs"]]
         chosen = [known_graph(kb, graph, known)] if graph else known
         quads = [q for g in chosen for q in kb.quads(graph=g)]
-    body = serialised([q.triple for q in quads] if graph else quads, syntax)
-    told = {"graphs": chosen, "statements": len(quads), "format": name, "output": str(output) if output else None}
+    triples = [q.triple for q in quads]
+    if ontology:
+        from engine.catalogue.ontologies import editable
+
+        triples = editable(triples)
+    body = serialised(triples if graph else quads, syntax)
+    told = {"graphs": chosen, "statements": len(triples), "format": name, "output": str(output) if output else None}
     if output:
         partial = output.with_suffix(output.suffix + ".part")
         partial.write_text(body, encoding="utf-8")
         partial.replace(output)
-        context.emit(told, lambda: line(f"{count(len(quads), 'statement')} written to {output}"))
+        context.emit(told, lambda: line(f"{count(len(triples), 'statement')} written to {output}"))
     else:
         context.emit({**told, "text": body}, lambda: click.echo(body, nl=False))
 

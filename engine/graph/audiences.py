@@ -17,6 +17,7 @@ import pyoxigraph as ox
 from engine.graph import names
 from engine.graph.authority import home_of
 from engine.graph.commit import date_time, net
+from engine.graph.gate import rule_budget
 from engine.graph.log import GraphInfo
 from engine.graph.store import StoreView
 from reasoners.derive import Deriver, Pending, Rule
@@ -87,7 +88,7 @@ class AudienceView:
         self.graphs = graphs
         self._known, self._seen, self._as_public = known, 0, dict[str, GraphInfo]()
         self.store = StoreView(None, home_of(self._graphs, in_force))
-        self.deriver = Deriver(rules)
+        self.deriver = Deriver(rules, budget=rule_budget())
         self.store.apply(Delta((), tuple(asserted)), 0)
         self._work = _Workspace(self.store)
         # a memory view, because the closure changes while its rules are run over it

@@ -119,10 +119,10 @@ def _state(kernel: Kernel, params: Json) -> Iterator[_State]:
             yield _State(kernel.store.store, readable, rules)
             return
     feed = kernel.feed
-    followed = feed._follow(key_of(graphs), graphs)
+    followed = feed.audience_followed(key_of(graphs), graphs)
     with followed.lock:
-        while not feed._catch_up(followed):
-            followed = feed._follow(key_of(graphs), graphs)
+        while not feed.catch_up(followed):
+            followed = feed.audience_followed(key_of(graphs), graphs)
         yield _State(followed.view.store.store, readable, rules)
 
 

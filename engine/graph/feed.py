@@ -203,10 +203,10 @@ class Feed:
                 parts = [*self._entail(key, graphs, told["tx"], live), *parts[2:]]
             quads = chain.from_iterable(parts)
         else:
-            followed = self._follow(key, graphs)
+            followed = self.audience_followed(key, graphs)
             with followed.lock:
-                while not self._catch_up(followed):
-                    followed = self._follow(key, graphs)
+                while not self.catch_up(followed):
+                    followed = self.audience_followed(key, graphs)
                 told = self.told(graphs, followed.tx)
                 store = followed.view.store.store
                 parts = [*_union(store), *quads_of(store, followed.view.named())]
@@ -239,7 +239,7 @@ class Feed:
             if followed is None or followed.view.graphs != graphs:
                 return {"reset": True}
             with followed.lock:
-                if not self._catch_up(followed) or tx < followed.since:
+                if not self.catch_up(followed) or tx < followed.since:
                     return {"reset": True}
                 raw = [(n, c) for n, c in followed.steps if tx < n <= upto]
                 readable = followed.view.reads
@@ -293,7 +293,7 @@ class Feed:
             return {n: c for n, c in found.steps if tx < n <= upto}
 
     # -- private audiences --------------------------------------------------------------------------------------------
-    def _follow(self, key: str, graphs: frozenset[str]) -> Followed:
+    def audience_followed(self, key: str, graphs: frozenset[str]) -> Followed:
         """The audience's own closure, made when it is first asked for or when the rules have changed."""
         kernel = self._kernel
         with self._making:
@@ -317,7 +317,7 @@ class Feed:
             self._followed[key] = made
             return made
 
-    def _catch_up(self, followed: Followed) -> bool:
+    def catch_up(self, followed: Followed) -> bool:
         """Follow the log; False when that is not possible and the audience's closure was given up."""
         with self._news:
             steps = [s for s in self._steps if s.tx > followed.tx]

@@ -31,7 +31,7 @@ from engine.graph.keys import Key, KeyRing, Signer, recover
 from engine.graph.log import MAINTENANCE, GraphInfo, Log, genesis_hash, unpack_delta
 from engine.graph.store import FairLock, StoreView
 from engine.graph.tree import Leaf, MerkleTree
-from reasoners.derive import Rule, parse_rules
+from reasoners.derive import Rule
 from reasoners.graph import Delta, View
 from reasoners.vocab import BASE, DAPP, SH
 
@@ -311,10 +311,7 @@ class Kernel:
         same = not touches_shapes(t for t in changed if not (t.subject in about_rules and t.predicate == DAPP.regime))
         gate = Gate(self.store.view(*graphs), trusted=self.shipped_view(), same_shapes_as=previous if same else None)
         known = {(r.iri, r.text) for r in previous.rules}
-        local: list[Rule] = []
-        for part in parts:
-            if self.in_force(part.info) and part.info.owner != names.SHIPPED:
-                local += [r for r in parse_rules(self.store.view(part.node)) if (r.iri, r.text) not in known]
+        local: list[Rule] = [r for r in gate.rules if not r.trusted and (r.iri, r.text) not in known]
         gate.check_rules(local)
         if local:
             from engine.graph.trial import try_rules

@@ -19,6 +19,7 @@ from engine.replicas.limits import Limits
 from engine.server.caller import Caller
 from engine.server.problem import Problem
 from engine.server.protocol.admission import Admission
+from engine.server.protocol.cache import ENTRY, Answers, Kept
 
 POINT = "SELECT ?o WHERE { <http://example.org/s7> <http://example.org/p0> ?o }"
 RUNAWAYS = {
@@ -150,3 +151,18 @@ def test_parallel_readers_get_the_same_answer(served: Served) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: served.query(POINT).text, range(24)))
     assert set(found) == {found[0]}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 300_000), st.sampled_from("ab")), max_size=40))
+def test_kept_answers_stay_within_their_size_and_state(steps: list[tuple[int, int, str]]) -> None:
+    answers = Answers(1)
+    put: dict[int, Kept] = {}
+    for key, size, etag in steps:
+        found = answers.get(key, etag)
+        assert found is None or (found is put[key] and found.etag == etag)
+        put[key] = Kept(bytes(size), etag, 1)
+        answers.put(key, put[key])
+        held = [k for k, kept in put.items() if answers._kept.get(k) is kept]
+        assert sum(len(put[k].body) for k in held) <= answers.size
+        assert (key in held) == (size + ENTRY <= answers.size // 8)
+    assert Answers(0).get(1, "a") is None

@@ -226,6 +226,15 @@ def test_answer_is_kept_by_its_tag_until_something_readable_changes(served: Serv
     assert "etag" not in served.query("SELECT (NOW() AS ?now) {}").headers
 
 
+def test_kept_answers_are_never_older_than_the_last_write(served: Served) -> None:
+    ask = "SELECT ?o WHERE { <http://example.org/kept> ?p ?o } ORDER BY ?o"
+    for number in range(4):
+        assert served.query(ask).rows() == served.query(ask).rows() == [{"o": str(n)} for n in range(number)]
+        assert (
+            served.update(f"INSERT DATA {{ <http://example.org/kept> <http://example.org/p0> {number} }}").status == 200
+        )
+
+
 def test_page_of_another_origin_is_let_in_when_it_is_named(served: Served) -> None:
     asked = {
         "Origin": ORIGIN,

@@ -16,6 +16,7 @@ from engine.replicas.client import Answer, Ask, Ended, Malformed
 from engine.server.caller import PUBLIC
 from engine.server.problem import RETRY_SECONDS, Problem, of_error
 from engine.server.protocol import asking, tags
+from engine.server.protocol.cache import Answers, Kept
 from engine.server.protocol.messages import Gone, Headers, Reply, Request, Send
 from engine.server.protocol.negotiation import GRAPH, ROWS, Format, choose, likes_html
 from engine.server.protocol.proven import proven
@@ -73,6 +74,7 @@ class Querying:
         self._limits = front.settings.limits
         self._standard = front.settings.dataset == "standard"
         self._proving = asyncio.Semaphore(1)
+        self._cache = Answers()
 
     def ask_of(self, asked: asking.Asked, rows: Format, graph: Format, base: str) -> Ask:
         """What a replica is asked. The server's limits can only be lowered."""
@@ -100,28 +102,36 @@ class Querying:
         depends = (
             audience, asked.regime, asked.as_of, asked.text, asked.default_graphs, asked.named_graphs, chosen.name, base,
         )  # fmt: skip
-        volatile = tags.is_volatile(asked.text)
+        searches = "service" in asked.text.lower()
+        kept = not (searches or tags.is_volatile(asked.text))
         wanted = request.headers.get("if-none-match")
-        if wanted and not volatile:
-            tag = tags.of_answer(front.replicas.state(audience, asked.regime).etag, *depends)
-            if tags.is_fresh(wanted, tag):
+        caches = self._cache.size > 0 and kept and at is None
+        if kept and (wanted or caches):
+            etag = front.replicas.state(audience, asked.regime).etag
+            if wanted and tags.is_fresh(wanted, tag := tags.of_answer(etag, *depends)):
                 return 304, await send_reply(send, Reply(304, headers=_shown(tag, request)), self._extra(request))
+            found = self._cache.get((*depends, asked.limit), etag) if caches and etag else None
+            if caches:
+                front.metrics.cached(found is not None)
+            if found is not None:
+                headers = self._headers(request, chosen, tags.of_answer(etag, *depends), found.version)
+                encoding = request.headers.get("accept-encoding", "")
+                return 200, await send_whole(send, found.body, headers, encoding, head=request.method == "HEAD")
         place = front.queries.admit(request.caller)
         answer: Answer | None = None
         started = time.perf_counter()
         try:
             ask = self.ask_of(asked, rows, graph, base)
-            if "service" in asked.text.lower():
+            if searches:
                 ask = replace(ask, text=await self._expanded(asked, audience, base, at))
             answer = await self._answer(request, audience, ask, asked.regime, at)
-            tag = "" if volatile else tags.of_answer(answer.etag, *depends)
-            headers: Headers = [(b"content-type", chosen.content_type.encode()), *COMMON, *self._extra(request)]
-            headers += encoded(_shown(tag, request).items())
-            if at is None:
-                headers.append((b"dappops-version", b"%d" % answer.version))
+            tag = tags.of_answer(answer.etag, *depends) if kept else ""
+            headers = self._headers(request, chosen, tag, answer.version if at is None else None)
             encoding = request.headers.get("accept-encoding", "")
             head = request.method == "HEAD"
             if answer.whole is not None:
+                if caches:
+                    self._cache.put((*depends, asked.limit), Kept(answer.whole, answer.etag, answer.version))
                 size = await send_whole(send, answer.whole, headers, encoding, head=head)
             elif head:
                 size = await _only_head(send, headers)
@@ -146,6 +156,13 @@ class Querying:
             if answer is not None:
                 await answer.close()
             place.release()
+
+    def _headers(self, request: Request, chosen: Format, tag: str, version: int | None) -> Headers:
+        headers: Headers = [(b"content-type", chosen.content_type.encode()), *COMMON, *self._extra(request)]
+        headers += encoded(_shown(tag, request).items())
+        if version is not None:
+            headers.append((b"dappops-version", b"%d" % version))
+        return headers
 
     async def _answer(self, request: Request, audience: str, ask: Ask, regime: str, as_of: int | None) -> Answer:
         """The answer; Gone when the client hangs up before there is one, which ends the query."""

@@ -102,8 +102,9 @@ def solve(facts: Facts, atoms: Sequence[Atom], batch: Batch) -> Iterator[Batch]:
             cost = _cost(facts, atom, batch)
             if cost is not None and (best is None or cost < best[0]):
                 best = (cost, atom)
-        if best is None:
-            yield from _by_predicate(facts, open_, batch)
+        split = _column_predicate(open_, batch)
+        if best is None or (split is not None and best[0] > batch.rows):
+            yield from _by_predicate(facts, split or open_[0], open_, batch)
             return
         cost, chosen = best
         if not cost:
@@ -204,9 +205,17 @@ def _extend(facts: Facts, atom: Atom, batch: Batch) -> Batch:
     return out
 
 
-def _by_predicate(facts: Facts, atoms: list[Atom], batch: Batch) -> Iterator[Batch]:
-    """Patterns whose predicate is a column (or free): one predicate after the other."""
-    atom = atoms[0]
+def _column_predicate(atoms: Sequence[Atom], batch: Batch) -> Atom | None:
+    """A pattern whose predicate is known, row by row."""
+    for atom in atoms:
+        found = batch.get(atom[1])
+        if found is not None and not isinstance(found, int):
+            return atom
+    return None
+
+
+def _by_predicate(facts: Facts, atom: Atom, atoms: list[Atom], batch: Batch) -> Iterator[Batch]:
+    """Patterns of which one has a column (or nothing yet) as predicate: one predicate after the other."""
     p = batch.get(atom[1])
     variable = ~atom[1]
     if p is None:
