@@ -30,8 +30,13 @@ _log = logging.getLogger("dappops.server")
 class Base(Protocol):
     """What is needed of an open knowledge base (`engine.kb.KnowledgeBase`)."""
 
-    home: Path | None
-    kernel: Kernel | None
+    @property
+    def home(self) -> Path | None:
+        """Its folder."""
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel, at the owner."""
 
     def call(self, method: str, /, **params: Any) -> Any:
         """Call a service method."""

@@ -188,7 +188,7 @@ class Feed:
             with kernel.lock.held():
                 told = self.told(graphs)
                 readable = [i for i, info in kernel.log.graphs.items() if info.audience == "public" or i in graphs]
-                source = quads_at(kernel, at, readable)
+            source = quads_at(kernel, at, readable)
             told["tx"] = at
             quads = chain.from_iterable((q, ox.Quad(q.subject, q.predicate, q.object)) for q in source)
         elif key == PUBLIC:

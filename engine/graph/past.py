@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.graph.audiences import quads_of
 from engine.graph.commit import net
 from engine.graph.log import unpack_delta
+from engine.graph.snapshots import Snapshots
 from reasoners.graph import Delta
 
 if TYPE_CHECKING:
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 
 
 def quads_at(kernel: Kernel, tx: int, graphs: Iterable[str]) -> Iterator[ox.Quad]:
-    """Quads of asserted graphs as of a transaction. Call it under the kernel's lock, iterate without.
+    """Quads of asserted graphs as of a transaction, from a snapshot or back from now, whichever is nearer.
 
-    Redacted text is absent. Costs as much as the graphs and what has changed in them since.
+    Redacted text is absent. Holds the kernel's lock for a moment only, so call it without.
     """
     wanted = frozenset(graphs)
-    head = kernel.log.head_tx()
-    if not 0 <= tx <= head:
-        raise InputError(f"no transaction {tx}", rule=f"this log has 0 to {head}", remedy="see `dappops log`")
-    now = quads_of(kernel.store.store, sorted(wanted))
-    later = None if kernel.home is not None else [kernel.log.delta_of(t.id) for t in kernel.log.transactions(tx, head)]
+    with kernel.lock.held():
+        head = kernel.log.head_tx()
+        if not 0 <= tx <= head:
+            raise InputError(f"no transaction {tx}", rule=f"this log has 0 to {head}", remedy="see `dappops log`")
+        now = quads_of(kernel.store.store, sorted(wanted))
+        later = None
+        if kernel.home is None:
+            later = [kernel.log.delta_of(t.id) for t in kernel.log.transactions(tx, head)]
+    if kernel.home is not None and (kept := Snapshots(kernel.home).quads_at(tx, head, wanted)) is not None:
+        return kept
     return _back(kernel, tx, head, wanted, now, later)
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BusyError, DappopsError, InputError
+from engine.graph.expiry import Scheduler
 from engine.replicas.answers import State
 from engine.replicas.board import Board, name_of
 from engine.replicas.keeping import Copy, Forking, Kept, Key
@@ -52,6 +53,7 @@ class Keeping:
         self._waiters: list[tuple[str, int, asyncio.Future[bool]]] = []
         self._promised: dict[str, int] = {}
         self._names: tuple[str, str] | None = None
+        self.expiry = Scheduler(self.source)  # commits what expires, and keeps snapshots of the past
         self._ended: dict[str, int] = {}
         self._queries = 0
         self._let_go = 0
@@ -63,6 +65,7 @@ class Keeping:
         for rest in self.folder.glob("*.nq"):
             rest.unlink()  # of a keeper that was killed while it loaded
         await self.get(Key("public", dataset=self.options.dataset))
+        self.expiry.start()
 
     # -- replicas -------------------------------------------------------------------------------------------------------
     async def get(self, key: Key) -> Kept:
@@ -235,7 +238,9 @@ class Keeping:
         """End the replicas and let go of the knowledge base."""
         for kept in list(self.replicas.values()):
             await kept.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self.source.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.expiry.stop)
+        await loop.run_in_executor(None, self.source.close)
         self.board.close()
 
 

@@ -11,9 +11,12 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import kb
+
+if TYPE_CHECKING:
+    from engine.graph.kernel import Kernel
 
 THREADS = 48  # calls at once; every replica waits for news with one
 
@@ -34,6 +37,16 @@ class Source:
         with self._lock:
             self._opened.append(opened)
         return opened
+
+    @property
+    def home(self) -> Path:
+        """Its folder."""
+        return self._home
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel, where this process is the owner."""
+        return self._main.kernel
 
     @property
     def is_owner(self) -> bool:

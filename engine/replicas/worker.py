@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -31,6 +32,9 @@ from engine.replicas.journal import Change, Journal
 SMALL = 1024 * 1024  # bytes of changes a worker applies itself; further behind, a new fork is cheaper
 GROWN = 48 * 1024 * 1024  # bytes of pages of its own after which a worker is replaced
 LONG = 0.1  # seconds after which a query gives way to others, and its worker is not used again
+_NAMES_GRAPHS = re.compile(
+    r"\b(?:from|service)\b", re.IGNORECASE
+)  # may name a dataset; only then is the text looked at
 _PAGE = resource.getpagesize()
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -67,6 +71,7 @@ class Worker:
         self._faults = self._answered = 0
         self._form = 0
         self._first = True
+        self._rollup = -1  # open file: what of its memory is its own
         self._heads: list[bytes] = []
         self._nice = os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -81,6 +86,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with open("/proc/self/statm", "rb") as statm:
             self._space = int(statm.read().split()[0]) * _PAGE
+        self._rollup = os.open("/proc/self/smaps_rollup", os.O_RDONLY | os.O_CLOEXEC)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         self._faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -166,9 +172,8 @@ class Worker:
         options = self._options[1]
         if options.get("task") == "change":
             return self._change(text, size)
-        lowered = text.lower()
         asked: tuple[list[str], list[str]] | None = None
-        if "from" in lowered or "service" in lowered:
+        if _NAMES_GRAPHS.search(text):
             asked = dataset_of(text, options.get("base"), options.get("prefixes"))
         if "default" in options:
             asked = options["default"], options["named"]  # the protocol's dataset goes before the text's
@@ -228,8 +233,18 @@ class Worker:
         self._answered += 1
         if took < LONG / 10 and self._answered % 32:
             return False
-        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - self._faults
-        return faults * _PAGE > GROWN or os.getpriority(os.PRIO_PROCESS, 0) != self._nice
+        if os.getpriority(os.PRIO_PROCESS, 0) != self._nice:
+            return True
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        if (faults - self._faults) * _PAGE <= GROWN:
+            return False
+        self._faults = faults  # pages that came and went count there, too: ask how many are still its own
+        return self._private() > GROWN
+
+    def _private(self) -> int:
+        """Bytes that this process shares with no other."""
+        report = os.pread(self._rollup, 4096, 0)
+        return 1024 * sum(int(line.split()[1]) for line in report.splitlines() if line.startswith(b"Private_"))
 
 
 __all__ = ["GROWN", "LONG", "SMALL", "Worker", "apply", "parse"]

@@ -260,7 +260,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def application() -> Front:
     """What each worker of the server makes: the front that the environment describes. It ends with its parent."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # at SIGTERM Granian waits for its parent
+    if os.getppid() != parent:
+        os._exit(1)
     settings = Settings.from_environment()
     lines = Lines()
     atexit.register(lines.out)

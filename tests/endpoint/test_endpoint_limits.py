@@ -39,7 +39,7 @@ def test_runaway_query_ends_on_time_while_small_ones_are_answered(name: str, ser
     runaway.start()
     small = 0
     while runaway.is_alive():
-        assert served.query(POINT).rows() == [{"o": "7"}]
+        assert served.query(f"{POINT} # {name} {small}").rows() == [{"o": "7"}], "asked anew each time"
         small += 1
     (answer,) = found
     assert small > 1
@@ -67,7 +67,7 @@ def test_one_caller_is_refused_at_once_when_its_places_are_taken(served: Served)
     assert len(refused) >= 9 - 6
     assert {a.status for a in found} == {503, 504}
     assert all(int(a.headers["retry-after"]) > 0 and a.json()["type"].endswith("/busy") for a in refused)
-    assert until(lambda: served.query(POINT).status == 200)
+    assert until(lambda: served.query(f"{POINT} # afterwards").status == 200)
 
 
 def test_query_ends_when_its_client_hangs_up(served: Served) -> None:
@@ -106,7 +106,7 @@ def test_memory_of_the_front_stays_small_when_a_reader_is_slow(served: Served) -
                 f"GET /sparql?query={quote(text)} HTTP/1.1\r\nHost: localhost\r\nAccept: {JSON}\r\n\r\n".encode()
             )
             readers.append(client)
-        assert served.query(POINT).status == 200, "slow readers hold up nobody"
+        assert served.query(f"{POINT} # beside slow readers").status == 200, "slow readers hold up nobody"
         grown = max(resident(pid) - before[pid] for pid in before)
         assert grown < 40 * 1024 * 1024
     finally:

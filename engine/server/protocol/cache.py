@@ -43,10 +43,10 @@ class Answers:
 
     def put(self, key: Hashable, kept: Kept) -> None:
         """Keep an answer, letting go of those not used for longest."""
+        self._drop(key)
         cost = len(kept.body) + ENTRY
         if cost > self.size // 8:
             return
-        self._drop(key)
         self._kept[key] = kept
         self._held += cost
         while self._held > self.size:
