@@ -53,7 +53,7 @@ class Source:
         """Whether this process owns the knowledge base."""
         return self._main.is_owner
 
-    def call(self, method: str, **params: Any) -> Any:
+    def call(self, method: str, /, **params: Any) -> Any:
         """Call a method from this thread."""
         if self._main.is_owner:
             return self._main.call(method, **params)

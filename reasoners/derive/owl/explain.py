@@ -175,6 +175,8 @@ class _Tree:
         self.rl, self.state = rl, rl.state
         self.proofs = proofs
         self.made: dict[Row, tuple[Derivation, ...]] = {}
+        # parts of paths, known since they were divided
+        self._paths: dict[tuple[int, int], list[tuple[int, Reason]]] = {}
 
     def of(self, row: Row) -> tuple[Derivation, ...]:
         """Derivations of a row; () when nothing was noted of it."""
@@ -254,7 +256,9 @@ class _Tree:
         if path is None:
             return None
         if len(path) > 1:
-            middle = path[len(path) // 2][0]
+            half = len(path) // 2
+            middle = path[half][0]
+            self._paths[a, middle], self._paths[middle, b] = path[:half], path[half:]
             return ("eq-trans", ((a, SAME_AS, middle), (middle, SAME_AS, b)))
         one, reason = path[0]
         if reason.rule:
@@ -265,6 +269,9 @@ class _Tree:
 
     def _path(self, start: int, end: int) -> list[tuple[int, Reason]] | None:
         """Steps from one term to another along the reasons, which form a tree over the class."""
+        known = self._paths.get((start, end))
+        if known is not None:
+            return known
         near: dict[int, list[tuple[int, Reason]]] = {}
         canonical = self.state.terms.canonical
         for reason in self.state.reasons.get(self.state.norm(start), ()):
