@@ -20,6 +20,7 @@ from engine.errors import DappopsError, NotAvailableError
 from engine.kb import KnowledgeBase
 from engine.server.caller import PUBLIC, Caller
 from engine.server.content import Content, Json
+from engine.server.identity import exposure
 from engine.server.problem import MEDIA_TYPE, Problem, of_error
 from engine.server.settings import Settings
 from engine.server.shown import FILTERS
@@ -38,7 +39,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 MAX_BODY = 1_000_000  # bytes
 
 
@@ -144,8 +144,8 @@ class Site:
         return response
 
     def answers_for(self, host: str) -> bool:
-        """Whether requests for a host name (without its port) are answered."""
-        return self.any_host or host.lower() in LOOPBACK or host.lower() in self.settings.names
+        """Whether requests with this Host header are answered."""
+        return self.any_host or exposure.host_name(host) in exposure.own_names(self.settings)
 
 
 def _frame(app: Flask, site: Site) -> None:
@@ -155,10 +155,10 @@ def _frame(app: Flask, site: Site) -> None:
 
     @app.before_request
     def admit() -> None:
-        name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+        name = request.host
         if not site.answers_for(name):
-            rule = ", ".join((*LOOPBACK, *site.settings.names))
-            raise Problem(403, "host", f"this server does not answer for {name!r}", more={"rule": rule})
+            rule = ", ".join(sorted(exposure.own_names(site.settings)))
+            raise Problem(403, "host", f"this server does not answer for {name[:100]!r}", more={"rule": rule})
         navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method == "GET"
         origins = site.settings.origins
         allowed = "*" in origins or request.headers.get("Origin") in origins
@@ -177,7 +177,8 @@ def _frame(app: Flask, site: Site) -> None:
 
     def answer(problem: Problem) -> Any:
         told = problem.as_json(request.full_path.rstrip("?"))
-        wants_page = likes_html() and not request.path.startswith(("/api/", "/part/"))
+        # a page has links, and there are none to a host that is not ours
+        wants_page = likes_html() and problem.slug != "host" and not request.path.startswith(("/api/", "/part/"))
         if wants_page:
             body, kind = render_template("problem.html", problem=told), "text/html; charset=utf-8"
         else:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import ctypes
 import logging
 import os
 import signal
+import string
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from engine.errors import DappopsError
 from engine.replicas.client import Ended, Replicas
@@ -70,6 +73,7 @@ class Front:
         self.graphs = Graphs(self)
         self.describing = Describing(self)
         self._callers: Any = None
+        self._trail: Any = None
         self._search: SearchProcess | None = None
         self._asked = -INFO_SECONDS
         self._pages: Asgi | None = None
@@ -98,11 +102,13 @@ class Front:
 
         from engine.server.app import make_app
         from engine.server.identity.callers import Callers
+        from engine.server.identity.trail import Trail
 
         self._page_base = ClientBase(home, author=self.settings.author or None)
-        app = make_app(self._page_base, any_host=self.guard.any_host, settings=self.settings)
+        app = make_app(self._page_base, settings=self.settings)
         self._pages = cast(Asgi, WSGIMiddleware(app, workers=PAGE_THREADS))  # type: ignore[arg-type]
         self._callers = Callers(self.settings, self.clients.call)
+        self._trail = Trail(self.settings)
 
     def search(self) -> SearchProcess:
         """The process that searches by meaning, for the first query that wants it."""
@@ -118,6 +124,8 @@ class Front:
             await self._search.close()
         await self.replicas.close()
         self.clients.close()
+        if self._trail is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._trail.close)
         if self._page_base is not None:
             self._page_base.close()
 
@@ -182,8 +190,12 @@ class Front:
             reply = reply_of(problem, path)
             extra = (VARY, *self.guard.headers(request))
             size = await send_reply(send, reply, extra, head=request.method == "HEAD")
-        except Gone:
+        except Gone:  # or what was sent of the body is no body: then somebody may still read this
             status = 499
+            if not begun:
+                broken = Problem(400, "body", "the request's body ended early or is not well formed")
+                with contextlib.suppress(Exception):
+                    await send_reply(send, reply_of(broken, path), (VARY,), head=request.method == "HEAD")
         except (Ended, TimeoutError) as error:
             # what was sent is not whole: raising breaks the transfer
             status, ended = begun, error.reason if isinstance(error, Ended) else "deadline"
@@ -199,12 +211,18 @@ class Front:
             seconds = time.perf_counter() - started
             self.metrics.saw(route, request.method, status, seconds, size=size)
             self._log(request, route, status, seconds, size, ended)
+            self._trail.note(
+                request.caller, f"{request.method} {route}", query=request.said, status=status, seconds=seconds
+            )
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything that Flask answers."""
         assert self._pages is not None
         started = time.perf_counter()
         status, size = 500, 0
+
+        if any(byte > 127 for byte in scope.get("query_string", b"")):  # WSGI's are ASCII
+            scope = {**scope, "query_string": quote(scope["query_string"], safe=string.printable).encode()}
 
         async def noted(message: Any) -> None:
             nonlocal status, size
@@ -220,7 +238,9 @@ class Front:
         try:
             await self._pages(scope, received, noted)
         finally:
-            self._log(Request(scope, receive), "pages", status, time.perf_counter() - started, size)
+            seconds = time.perf_counter() - started
+            self.metrics.saw("pages", scope["method"], status, seconds, size=size)
+            self._log(Request(scope, receive), "pages", status, seconds, size)
 
     @staticmethod
     def _log(request: Request, route: str, status: int, seconds: float, size: int, ended: str = "") -> None:
@@ -241,9 +261,10 @@ class Front:
         asked = await asking.asked(request, most)
         if asked is None:
             if request.method == "GET" and likes_html(request.headers.get("accept", "")):
-                reply = Reply(303, headers={"Location": "/#sparql", "Cache-Control": "no-cache"})
+                reply = Reply(303, headers={"Location": "/query", "Cache-Control": "no-cache"})
                 return 303, await send_reply(send, reply, (VARY, *self.guard.headers(request)))
             return await self.describing.respond(request, send)
+        request.said = asked.text
         if asked.is_update:
             return await self.changing.update(request, asked, send)
         return await self.querying.respond(request, asked, send)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
-import ipaddress
 import os
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import BusyError, InputError, NotAvailableError
+from engine.server.identity import exposure
 from engine.server.settings import Settings
 
 KEEPER = "DAPPOPS_KEEPER"  # the keeper's socket, in the environment of a front
@@ -30,16 +31,6 @@ BACKLOG = 1024
 GRACE = 15  # seconds that answers under way have when the server stops
 PATIENCE = 120.0  # seconds until it has to answer (an owner may be recovering)
 NEEDED = ("flask", "granian", "a2wsgi", "uvloop", "prometheus_client")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_free(host: str, port: int) -> None:
@@ -62,28 +53,6 @@ def check_free(host: str, port: int) -> None:
             ) from error
 
 
-def check(settings: Settings) -> None:
-    """InputError for settings that would let others in without protection, or that name files that are not there."""
-    tls = bool(settings.tls_certificate or settings.tls_key)
-    if tls and not (settings.tls_certificate and settings.tls_key):
-        raise InputError(
-            "TLS needs a certificate and its key", remedy="give both --tls-certificate and --tls-key"
-        )  # fmt: skip
-    for path in filter(None, (settings.tls_certificate, settings.tls_key)):
-        if not Path(path).is_file():
-            raise InputError("there is no such file", place=path, remedy="name a PEM file")
-    if settings.public and not tls and not settings.proxy:
-        raise InputError(
-            "others would send their tokens in the clear", place="--public", rule="TLS, or a proxy that brings it",
-            remedy="give --tls-certificate and --tls-key, or name the proxy with --proxy ADDRESS",
-        )  # fmt: skip
-    if not settings.public and not is_loopback(settings.host):
-        raise InputError(
-            f"others could reach it at {settings.host}", place="--host", rule="only this machine, unless --public is given",
-            remedy="leave out --host, or give --public with TLS or a proxy",
-        )  # fmt: skip
-
-
 def url_of(settings: Settings) -> str:
     """The address to open."""
     host = settings.host.strip("[]")
@@ -95,13 +64,14 @@ def serve(settings: Settings, *, ready: Callable[[str, str], None] = lambda url,
     """Serve a knowledge base until the process is told to stop (SIGTERM or SIGINT). Call it from the main thread.
 
     `ready(url, how)` is called from another thread when it answers; `how` names the server. A home of `:memory:` is a
-    temporary folder. NotAvailableError without the extra, BusyError when the port is taken, InputError as `check` says.
+    temporary folder. NotAvailableError without the extra, BusyError when the port is taken, InputError as `exposure.check` says.
     """
     missing = next((name for name in NEEDED if importlib.util.find_spec(name) is None), "")
     if missing:
         shown = "Flask" if missing == "flask" else missing
         raise NotAvailableError(f"serving needs {shown}", remedy='pip install "dappops[serve]"')
-    check(settings)
+    for note in exposure.check(settings):
+        print(f"note: {note}", file=sys.stderr, flush=True)
     check_free(settings.host, settings.port)
     with ExitStack() as last:
         if settings.home == ":memory:":
@@ -174,4 +144,4 @@ def _answers(settings: Settings) -> bool:
         connection.close()
 
 
-__all__ = ["check", "check_free", "is_loopback", "serve", "url_of"]
+__all__ = ["check_free", "serve", "url_of"]

@@ -19,6 +19,7 @@ from endpoint_server import Answer, Served, free_port, serving, until
 import engine
 from engine.errors import BusyError, InputError, NotAvailableError
 from engine.server import run
+from engine.server.identity.exposure import is_loopback
 from engine.server.settings import Settings
 
 
@@ -81,7 +82,7 @@ def test_nothing_can_be_written_by_default_and_all_processes_end_when_the_parent
      ("192.0.2.1", False), ("::", False), ("box.example", False)],
 )  # fmt: skip
 def test_address_is_known_to_be_this_machines_own_when_it_is(host: str, own: bool) -> None:
-    assert run.is_loopback(host) is own
+    assert is_loopback(host) is own
 
 
 def test_busy_names_the_port_when_something_listens_there() -> None:

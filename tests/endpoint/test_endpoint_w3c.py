@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from endpoint_server import Served
 from w3c_manifests import all_cases, all_conversations
+from w3c_over_http import Endpoint, run_all, run_case, run_conversation
 from w3c_report import EXCEPTED, RESULTS, summary
-from w3c_runner import Endpoint, run_all, run_case, run_conversation
 
 EVERY = 11  # of the 498, one in so many at quick effort
 LEAST = 487  # what the best peer passes

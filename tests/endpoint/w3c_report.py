@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from w3c_manifests import all_cases, all_conversations
-from w3c_runner import Endpoint, run_all
+from w3c_over_http import Endpoint, run_all
 
 # What fails, and why it has to.
 EXCEPTED = {

@@ -108,9 +108,14 @@ def _one(given: Parameters, name: str, rule: str) -> str:
 
 def _at_most_one(given: Parameters, *names: str) -> str:
     found = [(name, value) for name in names for value in given.get(name, ())]
-    if len(found) > 1:
+    if len({value for _, value in found}) > 1:
         raise Problem(400, "parameter", f"{len(found)} values of {' and '.join(dict.fromkeys(n for n, _ in found))!r}")
     return found[0][1] if found else ""
+
+
+def _format(given: Parameters) -> str:
+    """The first of `format` and `output`: SPARQLWrapper sends both, and some formats twice more as media types."""
+    return next((value for name in ("format", "output") for value in given.get(name, ())), "")
 
 
 def _dataset(given: Parameters, names: tuple[str, str], others: tuple[str, str]) -> tuple[tuple[str, ...] | None, ...]:
@@ -140,7 +145,7 @@ def _query(given: Parameters) -> Asked:
         raise Problem(400, "proof", f"proof={proof[:80]!r} is not understood", more={"rule": "proof=1, or nothing"})
     return Asked(
         False, text, default, named,
-        format=_at_most_one(given, "format", "output"), as_of=moment_or_version(_at_most_one(given, "as-of")),
+        format=_format(given), as_of=moment_or_version(_at_most_one(given, "as-of")),
         regime=regime(_at_most_one(given, "regime")), limit=_limit(_at_most_one(given, "limit")),
         seconds=_seconds(_at_most_one(given, "timeout")), proof=proof == "1",
     )  # fmt: skip
@@ -156,7 +161,7 @@ def _update(given: Parameters) -> Asked:
     if len(message) > 1000:
         raise Problem(400, "message", "the message is too long", more={"rule": "at most 1000 characters"})
     return Asked(
-        True, text, default, named, format=_at_most_one(given, "format", "output"),
+        True, text, default, named, format=_format(given),
         seconds=_seconds(_at_most_one(given, "timeout")), message=message,
     )  # fmt: skip
 

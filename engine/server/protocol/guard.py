@@ -5,12 +5,12 @@ https://fetch.spec.whatwg.org/#http-cors-protocol, https://www.w3.org/TR/fetch-m
 
 from __future__ import annotations
 
+from engine.server.identity import exposure
 from engine.server.problem import Problem
 from engine.server.protocol.messages import Reply, Request
 from engine.server.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-EVERYBODY = ("0.0.0.0", "::", "")
 METHODS = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 SENT = "Accept, Authorization, Content-Type, If-Match, If-None-Match, X-Requested-With"  # headers a page may send
 SHOWN = "ETag, Location, Retry-After, DAppOps-Version"  # headers a page may read
@@ -23,10 +23,7 @@ class Guard:
     """Judges requests by where they come from; one for the front and the pages behind it."""
 
     def __init__(self, settings: Settings) -> None:
-        own = settings.host.strip("[]").lower()
-        names = {n.lower() for n in settings.names}
-        self.any_host = settings.public and not names and own in EVERYBODY
-        self.hosts = {*LOOPBACK, *names, *({own, f"[{own}]"} if own not in EVERYBODY else ())}
+        self.hosts = {*LOOPBACK, *exposure.own_names(settings)}
         self.any_origin = "*" in settings.origins
         self.origins = frozenset(o.rstrip("/").lower() for o in settings.origins)
         self._known: dict[str, bool] = {}  # Host headers seen
@@ -38,7 +35,7 @@ class Guard:
             name = host.lower()
             if not name.endswith("]"):
                 name = name.rsplit(":", 1)[0]
-            found = self.any_host or name in self.hosts
+            found = name in self.hosts or name.strip("[]") in self.hosts
             if len(self._known) < KEPT:
                 self._known[host] = found
         return found

@@ -91,7 +91,7 @@ class Budget:
 class Request:
     """A request as the routes read it. Header names are lower-case; a repeated header's values are joined by commas."""
 
-    __slots__ = ("_parameters", "budget", "caller", "headers", "method", "path", "query", "receive", "scope")
+    __slots__ = ("_parameters", "budget", "caller", "headers", "method", "path", "query", "receive", "said", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, budget: Budget | None = None) -> None:
         self.scope, self.receive, self.budget = scope, receive, budget
@@ -104,6 +104,7 @@ class Request:
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
         self.headers = headers
         self.caller = NOBODY
+        self.said = ""  # the query or update, for the audit trail
         self._parameters: Parameters | None = None
 
     @property

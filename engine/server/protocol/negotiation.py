@@ -34,7 +34,7 @@ ROWS = (
     Format("tsv", "text/tab-separated-values", (), ("tsv",)),
 )
 GRAPH = (
-    Format("turtle", "text/turtle", ("application/x-turtle", "text/n3", "text/rdf+n3"), ("turtle", "ttl")),
+    Format("turtle", "text/turtle", ("application/x-turtle", "text/n3", "text/rdf+n3"), ("turtle", "ttl", "n3")),
     Format("nt", "application/n-triples", ("text/plain",), ("nt", "ntriples", "n-triples")),
     Format("rdfxml", "application/rdf+xml", ("application/xml", "text/xml"), ("rdfxml", "rdf", "rdf+xml", "xml")),
     Format("jsonld", "application/ld+json", ("application/json",), ("jsonld", "json-ld", "json")),

@@ -210,7 +210,7 @@ class Querying:
 
     async def _to_page(self, request: Request, asked: asking.Asked, send: Send) -> tuple[int, int]:
         """A browser asks: the page shows the query, and its answer."""
-        target = f"/?query={quote(asked.text, safe='')}#sparql" if len(asked.text) <= 6000 else "/#sparql"
+        target = f"/query?query={quote(asked.text, safe='')}" if len(asked.text) <= 6000 else "/query"
         reply = Reply(303, headers={"Location": target, "Cache-Control": "no-cache"})
         return 303, await send_reply(send, reply, self._extra(request))
 
