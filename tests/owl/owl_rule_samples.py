@@ -1,8 +1,9 @@
-# ruff: noqa: E501
 """For each rule of tables 4 to 9: premises from which it concludes, its conclusion, and premises from which it does not.
 
 A conclusion `false` is a contradiction by that rule. In a sample that does not fire the same conclusion must not follow.
 """
+
+# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -22,8 +22,6 @@ TRACES = tuple(
 )
 HEADERS: dict[str, tuple[int, tuple[str, ...]]] = {  # folder -> (files at least, fields beyond Title, Returns, Source)
     "queries/rules": (20, ("Question", "Purpose", "Heads")),
-    "queries/rules/rl": (50, ("Purpose", "Heads")),
-    "queries/rules/rl/checks": (15, ("Problem",)),
     "queries/views": (10, ("Question", "Inputs")),
     "queries/gallery": (9, ("Question", "Inputs", "Shows")),
     "queries/competency": (15, ("Question", "Inputs")),
