@@ -237,6 +237,8 @@ def check_rules(document: Described) -> None:
     view = memory_view(document.triples)
     try:
         for node in sorted({t.subject for t in view.triples(None, SH.construct, None)}, key=str):
+            if isinstance(node, ox.Triple):
+                continue
             if ox.Triple(node, RDF.type, DAPP.Rule) not in view and not view.subjects(SH.rule, node):
                 raise InputError(
                     "this carries sh:construct but is no dapp:Rule and no shape's sh:rule, so nothing would ever run it",

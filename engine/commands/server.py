@@ -32,15 +32,52 @@ USUAL = Limits()
 @click.option("--origin", "origins", multiple=True, metavar="ORIGIN", help="A page elsewhere that may ask; repeatable.")
 @click.option("--replica", default="", metavar="URL", help="Read from this SPARQL 1.1 store instead of own replicas.")
 @click.option("--replica-update", default="", metavar="URL", help="Its update address, where that is another.")
-@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=USUAL.seconds, show_default=True, help="Seconds a query may take.")
-@click.option("--memory", type=click.IntRange(16), default=USUAL.memory_mib, show_default=True, help="MiB a query may add.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=USUAL.seconds,
+    show_default=True,
+    help="Seconds a query may take.",
+)
+@click.option(
+    "--memory", type=click.IntRange(16), default=USUAL.memory_mib, show_default=True, help="MiB a query may add."
+)
 @click.option("--rows", type=click.IntRange(1), default=USUAL.rows, show_default=True, help="Rows an answer may have.")
-@click.option("--answer-size", type=click.IntRange(1), default=USUAL.mib, show_default=True, help="MiB an answer may have.")
-@click.option("--anonymous", type=click.IntRange(0), default=USUAL.anonymous, show_default=True, help="Queries at once, not signed in.")
-@click.option("--signed-in", type=click.IntRange(0), default=USUAL.signed_in, show_default=True, help="Queries at once, signed in.")
-@click.option("--per-caller", type=click.IntRange(1), default=USUAL.per_caller, show_default=True, help="Queries at once of one caller.")
-@click.option("--token-minutes", type=click.IntRange(1, 1440), default=60, show_default=True, help="How long a sign-in lasts.")
-@click.option("--log", "log_format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Form of the log.")
+@click.option(
+    "--answer-size", type=click.IntRange(1), default=USUAL.mib, show_default=True, help="MiB an answer may have."
+)
+@click.option(
+    "--anonymous",
+    type=click.IntRange(0),
+    default=USUAL.anonymous,
+    show_default=True,
+    help="Queries at once, not signed in.",
+)
+@click.option(
+    "--signed-in",
+    type=click.IntRange(0),
+    default=USUAL.signed_in,
+    show_default=True,
+    help="Queries at once, signed in.",
+)
+@click.option(
+    "--per-caller",
+    type=click.IntRange(1),
+    default=USUAL.per_caller,
+    show_default=True,
+    help="Queries at once of one caller.",
+)
+@click.option(
+    "--token-minutes", type=click.IntRange(1, 1440), default=60, show_default=True, help="How long a sign-in lasts."
+)
+@click.option(
+    "--log",
+    "log_format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Form of the log.",
+)
 def serve(
     context: Context, host: str, port: int, open_: bool, workers: int, writable: bool, dataset: str, public: bool,
     tls_certificate: str, tls_key: str, proxy: str, names: tuple[str, ...], origins: tuple[str, ...], replica: str,
