@@ -24,6 +24,7 @@ print(sorted({'pyoxigraph', 'rdflib', 'engine.kb', 'rich', 'numpy'} & set(sys.mo
 
 
 GROUPS = {
+    "access",
     "chain",
     "contract",
     "function",

@@ -258,6 +258,8 @@ class Forward(Program):
         out: Delta = {}
         if min(losers) < state.vocabulary:
             self.irregular = self.vocabulary_merged = True
+        if SAME_AS in state.members:
+            self.axioms_changed = True
         if state.touched is not None and len(losers) < FEW:  # an increment: only what mentions them
             for rep in {state.norm(term) for term in losers}:
                 for fact in state.facts.mentioning(rep):
@@ -395,6 +397,8 @@ class Forward(Program):
         if state.records is not None and reason.rule:
             state.records.setdefault((reason.a, SAME_AS, reason.b), (reason.rule, reason.premises))
         winner, loser = united
+        if winner == SAME_AS:
+            self.axioms_changed = True
         if loser < state.vocabulary:
             self.irregular = self.vocabulary_merged = True
         for old in state.facts.mentioning(loser):
