@@ -61,7 +61,7 @@ SLIPS: dict[str, tuple[list[str], int, str]] = {
     "prefix": (["query", "SELECT ?x { ?x foo:bar 1 }"], 3, "the prefix 'foo:' is not declared"),
     "query file": (["query", "questoin.rq"], 3, "did you mean 'question.rq'?"),
     "binary query": (["query", "binary.rq"], 3, "UTF-8"),
-    "federation": (["query", "SELECT * { SERVICE <http://x/> { ?s ?p ?o } }"], 3, "SERVICE is not available"),
+    "federation": (["query", "SELECT * { SERVICE <http://x/> { ?s ?p ?o } }"], 3, "is not asked from here"),
     "node": (["show", "shoop"], 3, "did you mean 'shop'?"),
     "unknown prefix": (["show", "dap:Place"], 3, "did you mean 'dapp'?"),
     "offer": (["why-not", "solid/sooth"], 3, "plan"),

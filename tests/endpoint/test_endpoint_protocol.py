@@ -289,7 +289,7 @@ def test_full_regime_infers_more_when_it_is_asked_for(served: Served) -> None:
 def test_browser_is_sent_to_the_page_when_it_asks(served: Served) -> None:
     html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     bare = served.ask("GET", "/sparql", {"Accept": html})
-    assert (bare.status, bare.headers["location"]) == (303, "/#sparql")
+    assert (bare.status, bare.headers["location"]) == (303, "/query")
     asked = served.query(ONE, html)
     assert asked.status == 303
     assert quote(ONE, safe="") in asked.headers["location"]

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,25 +101,6 @@ def test_remedy_is_named_when_an_extra_is_missing(monkeypatch: pytest.MonkeyPatc
         run.serve(Settings(str(tmp_path / "home"), port=free_port()))
     assert caught.value.remedy == 'pip install "dappops[serve]"'
     assert not (tmp_path / "home").exists()
-
-
-def test_others_are_let_in_only_with_tls_or_a_proxy(tmp_path: Path) -> None:
-    pem = tmp_path / "pem"
-    pem.write_text("x")
-    good = Settings("home")
-    run.check(good)
-    for settings in (
-        replace(good, public=True, tls_certificate=str(pem), tls_key=str(pem), host="0.0.0.0"),
-        replace(good, public=True, proxy="127.0.0.1"),
-    ):
-        run.check(settings)
-    for settings in (
-        replace(good, public=True), replace(good, host="0.0.0.0"), replace(good, tls_key=str(pem)),
-        replace(good, public=True, tls_certificate=str(pem), tls_key=str(tmp_path / "absent")),
-    ):  # fmt: skip
-        with pytest.raises(InputError) as caught:
-            run.check(settings)
-        assert caught.value.remedy
 
 
 def test_options_reach_the_server_as_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
