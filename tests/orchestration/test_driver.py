@@ -35,7 +35,7 @@ def test_suite_finds_the_driver_when_it_is_broken(
     monkeypatch.setattr(harness, "PATIENCE", 1.5)  # what never comes need not be waited for long
     with ground(tmp_path, "plain", box="process") as made:
         made.driver = mutant
-        with pytest.raises((AssertionError, InputError, pytest.fail.Exception)):
+        with pytest.raises((AssertionError, InputError, OSError, pytest.fail.Exception)):
             MUTANTS[mutant](made)
 
 
